@@ -1,0 +1,47 @@
+# Everything a person or CI does with EQN. `make help` lists it.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export DO_NOT_TRACK := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+
+.DEFAULT_GOAL := help
+.PHONY: help install run ui test lint bench clean
+
+help:  ## list the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: $(STAMP)  ## make .venv with everything pinned in constraints.txt
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] not in {(3, 11), (3, 12)})' \
+	  || { echo "expected Python 3.11 or 3.12, got $$($(PYTHON) --version 2>&1). Install it, or call: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) \
+	  || { rm -rf $(VENV); echo "expected Python's venv module. On Debian: apt-get install python3-venv, then the same command again."; exit 2; }
+	@echo "Installing EQN and what it needs into $(VENV), once; this takes a minute or two."
+	@$(BIN)/python -m pip install --quiet --upgrade-strategy only-if-needed --constraint constraints.txt --editable '.[pipeline,dev]'
+	@touch $(STAMP)
+
+run: $(STAMP)  ## the main job: check, train, promote, annotate the inbox, publish (on GoEmotions: EQN_GOEMOTIONS=DIR make run)
+	@$(BIN)/python -m flows.pipeline
+
+ui: $(STAMP)  ## Prefect's and MLflow's pages on the state of `make run`, until Ctrl-C
+	@$(BIN)/python infra/ui.py
+
+test: $(STAMP)  ## all tests, formatting and types (with GoEmotions: EQN_GOEMOTIONS=DIR make test)
+	@$(BIN)/ruff check --quiet . && $(BIN)/ruff format --quiet --check .
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/python -m pytest
+
+lint: $(STAMP)  ## repair formatting, then report what is left
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+	@$(BIN)/mypy
+
+bench: $(STAMP)  ## measure annotation beside its peers
+	@$(BIN)/python bench/annotate.py
+
+clean:  ## remove the environment and caches; the state folder .eqn stays
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Annotation: texts, batches of rows and whole files to 28 intensities."""

@@ -1,0 +1,101 @@
+"""The annotator: a model package that answers texts with intensities.
+
+>>> annotator = Annotator.load(Path("model"))                          # doctest: +SKIP
+>>> annotator.annotate(["I can't stop smiling"])[["joy", "labels"]]    # doctest: +SKIP
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eqn.corpus.contract import INTENSITY_DECIMALS
+from eqn.emotions import EMOTIONS
+from eqn.model.package import Package, load_network, read_package
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from eqn.model.scoring import Scorer
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Annotation:
+    """Intensities of some texts, in their order."""
+
+    scores: NDArray[np.float32]
+    """(texts, 28) in [0, 1], rounded to 4 decimals."""
+    truncated: list[bool]
+    """Whether the text was longer than the model reads."""
+    labels: list[list[str]]
+    """Emotions whose intensity reaches their threshold, strongest first."""
+
+
+class Annotator:
+    """Annotates texts with one model on one device."""
+
+    def __init__(self, package: Package, scorer: "Scorer") -> None:
+        self.package = package
+        self._scorer = scorer
+        self._thresholds = np.array([package.thresholds[name] for name in EMOTIONS])
+
+    def __repr__(self) -> str:
+        return (
+            f"Annotator({self.package.recipe.get('name')!r}, {self.package.digest[:12]}, {self.options['precision']})"
+        )
+
+    @classmethod
+    def load(cls, path: Path | str) -> "Annotator":
+        """Load the package in the directory `path` onto the best device here.
+
+        Raises:
+            ArtifactRefused: the package is not whole, or not one.
+
+        """
+        from eqn.model.network import best_device, fast_precision
+        from eqn.model.scoring import Scorer
+
+        package = read_package(Path(path))
+        network, tokenizer = load_network(package)
+        device = best_device()
+        network.to(device)
+        scorer = Scorer(network, tokenizer, max_tokens=package.max_tokens, precision=fast_precision(device))
+        return cls(package, scorer)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Give what, beside text and model, can move a score's last digits; part of a job's identity."""
+        return {
+            "back_end": f"torch {self._scorer.device.type}",
+            "precision": str(self._scorer.precision).removeprefix("torch."),
+            "batches": str(self._scorer.plan),
+        }
+
+    def scores(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Give the intensities of `texts`, (texts, 28) in [0, 1], rounded to 4 decimals."""
+        return self.annotation(texts).scores
+
+    def annotation(self, texts: Sequence[str], *, report: Callable[[int, int], None] | None = None) -> Annotation:
+        """Annotate `texts`; `report(texts, tokens)` hears of each finished batch."""
+        encoded = self._scorer.encode(texts)
+        scores = np.round(self._scorer.scores(encoded, report=report), INTENSITY_DECIMALS)
+        return Annotation(scores=scores, truncated=encoded.truncated, labels=self._labels(scores))
+
+    def annotate(self, texts: Sequence[str]) -> "pd.DataFrame":
+        """Annotate `texts` into a DataFrame: text, the 28 intensities, labels, truncated. Needs pandas."""
+        import pandas as pd
+
+        done = self.annotation(texts)
+        frame = pd.DataFrame(done.scores, columns=list(EMOTIONS))
+        frame.insert(0, "text", list(texts))
+        return frame.assign(labels=done.labels, truncated=done.truncated)
+
+    def _labels(self, scores: NDArray[np.float32]) -> list[list[str]]:
+        passing = scores >= self._thresholds
+        return [
+            sorted((EMOTIONS[i] for i in np.flatnonzero(flags)), key=lambda name: -row[EMOTIONS.index(name)])
+            for flags, row in zip(passing, scores, strict=True)
+        ]

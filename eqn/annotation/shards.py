@@ -1,0 +1,50 @@
+"""A shard: some consecutive rows of one input file, annotated and written as Parquet. The same rows, the same bytes."""
+
+import io
+from typing import TYPE_CHECKING
+
+from eqn.annotation.columns import annotated_table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pyarrow as pa
+
+    from eqn.annotation.annotator import Annotator
+
+ROWS = 8192
+"""Input rows of a shard; part of every job's identity, because batches do not cross shards."""
+
+
+def annotate_shard(
+    rows: "pa.Table",
+    schema: "pa.Schema",
+    annotator: "Annotator",
+    *,
+    report: "Callable[[int, int], None] | None" = None,
+) -> "pa.Table":
+    """Annotate `rows` (id, text, other columns) into a table of `schema`."""
+    annotation = annotator.annotation(rows.column(1).to_pylist(), report=report)
+    return annotated_table(rows, annotation, schema)
+
+
+def parquet_bytes(table: "pa.Table") -> bytes:
+    """Give `table` as a Parquet file; the same table gives the same bytes under the same pyarrow."""
+    import pyarrow.parquet as pq
+
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd", version="2.6", write_page_checksum=True)
+    return buffer.getvalue()
+
+
+def parquet_table(content: bytes) -> "pa.Table":
+    """Read what `parquet_bytes` wrote, with its page checksums verified.
+
+    Raises:
+        OSError, ValueError: it is not a whole Parquet file (pyarrow's errors are of these kinds).
+
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    return pq.read_table(pa.BufferReader(content), page_checksum_verification=True)

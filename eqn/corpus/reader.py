@@ -1,0 +1,216 @@
+"""The strict reader of users' files: one pass counts and decides, a second one gives the rows in batches.
+
+    scan(file)            -> FileScan    digest, columns, how many rows are taken and how many not, and why
+    read_batches(file)    -> Batch ...   the rows taken, as Arrow tables, and the others with their reasons
+
+Nothing is ever coerced: an id `007` and a text `NA` come out as they went in. A row that cannot be taken goes to
+quarantine with a reason of the contract's closed list; a file that cannot be taken is refused as a whole. For every
+file the rows in are the rows taken plus the rows quarantined. Memory holds one batch, and up to 32 bytes for every row
+of the file while a scan looks for repeated ids.
+"""
+
+import collections
+import contextlib
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from eqn.corpus.columns import Column, Wanted
+from eqn.corpus.contract import ID_COLUMN, TEXT_COLUMN, Reason
+from eqn.corpus.csv_rows import HeaderedRows, csv_records, tsv_records
+from eqn.corpus.identity import Identity, IdentityGiver, IdentityScan, duplicates
+from eqn.corpus.inputs import InputFile
+from eqn.corpus.json_rows import JsonRows
+from eqn.corpus.lines import TextFile
+from eqn.corpus.parquet_rows import ParquetRows
+from eqn.corpus.quarantine import Quarantined, quarantined
+from eqn.corpus.rows import Fault, Row, RowReader
+from eqn.corpus.txt_rows import TextRows
+from eqn.errors import DataRefused, UsageError
+
+_TEXT_FORMATS: Mapping[str, Callable[[TextFile, Wanted], RowReader]] = {
+    "csv": functools.partial(HeaderedRows, split=csv_records),
+    "tsv": functools.partial(HeaderedRows, split=tsv_records),
+    "jsonl": JsonRows,
+    "txt": TextRows,
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FileScan:
+    """What one pass over a file learnt."""
+
+    digest: str
+    """sha256 of the bytes on disk."""
+    rows: int
+    """Data rows: accepted and quarantined together. Header and blank lines are no rows."""
+    accepted: int
+    quarantined: Mapping[Reason, int]
+    """Rows that were not taken, by reason; only reasons that occurred."""
+    columns: tuple[Column, ...]
+    """The other columns, in file order."""
+    identity: Identity
+    """The decision about every id."""
+
+    @property
+    def ids_given(self) -> bool:
+        """Whether the file has ids; else they are made from the texts."""
+        return self.identity.given
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Batch:
+    """Consecutive rows of a file."""
+
+    first_row: int
+    """Number of its first data row, from 1 on."""
+    rows: int
+    """Data rows it covers: those in the table and those quarantined."""
+    table: Any
+    """`pyarrow.Table` of the rows taken: id, text, then the other columns by the scan's names."""
+    quarantined: tuple[Quarantined, ...]
+
+
+def scan(file: InputFile, *, text_column: str = TEXT_COLUMN, id_column: str = ID_COLUMN) -> FileScan:
+    """Read `file` once and decide about every row.
+
+    Raises:
+        DataRefused: the file as a whole cannot be taken.
+        UsageError: it cannot be opened or read.
+
+    """
+    rows, faults, identities = 0, collections.Counter[Reason](), IdentityScan()
+    with _opened(file, _wanted(text_column, id_column)) as (source, digest):
+        for row in source:
+            rows += 1
+            if row.fault is not None:
+                faults[row.fault.reason] += 1
+            else:
+                identities.note(row.id, row.text, given=source.ids_given)
+        if not rows:
+            raise DataRefused(f"{file.name}: expected at least one row of data; it has none.")
+        columns, given, whole = source.columns(), source.ids_given, digest()
+    identity = identities.finish(given=given)
+    repeats = duplicates(identity)
+    faults.update(repeats)
+    if identities.missing:
+        faults[Reason.MISSING_ID] += identities.missing
+    accepted = identities.noted - sum(repeats.values())
+    _conserve(file, rows, accepted, faults.total())
+    return FileScan(whole, rows, accepted, dict(sorted(faults.items())), columns, identity)
+
+
+def read_batches(
+    file: InputFile,
+    scanned: FileScan,
+    *,
+    text_column: str = TEXT_COLUMN,
+    id_column: str = ID_COLUMN,
+    batch_rows: int,
+) -> Iterator[Batch]:
+    """Read `file` again, in batches of `batch_rows` rows; only the last one may cover fewer.
+
+    What was read is to be trusted when the iterator has ended: only then is it sure that the file is the one scanned.
+
+    Raises:
+        DataRefused: the file has changed since its scan.
+        UsageError: it cannot be opened or read, or `batch_rows` is not positive.
+
+    """
+    if batch_rows < 1:
+        raise UsageError(f"expected batches of at least 1 row; got {batch_rows}.")
+    reading = _Reading(scanned)
+    with _opened(file, _wanted(text_column, id_column)) as (source, digest):
+        if source.header not in (None, scanned.columns):
+            raise _changed(file)
+        for row in source:
+            reading.take(row, source)
+            if reading.in_batch == batch_rows:
+                yield reading.batch(source)
+        if reading.in_batch:
+            yield reading.batch(source)
+        if digest() != scanned.digest:
+            raise _changed(file)
+    _conserve(file, scanned.rows, reading.accepted, reading.quarantined)
+    if reading.accepted != scanned.accepted:
+        raise RuntimeError(f"{file.name}: the scan accepted {scanned.accepted} rows, the reading {reading.accepted}")
+
+
+class _Reading:
+    """Gathers rows into batches."""
+
+    def __init__(self, scanned: FileScan) -> None:
+        self._columns = scanned.columns
+        self._giver = IdentityGiver(scanned.identity)
+        self._rows = 0
+        self.accepted = 0
+        self.quarantined = 0
+        self._clear()
+
+    @property
+    def in_batch(self) -> int:
+        return len(self._ids) + len(self._refused)
+
+    def take(self, row: Row, source: RowReader) -> None:
+        """Put one row where it belongs."""
+        self._rows += 1
+        given = row.fault or self._giver.give(row.id, row.text)
+        if isinstance(given, Fault):
+            self._refused.append(
+                quarantined(
+                    row=self._rows, reason=given.reason, detail=given.detail, identifier=row.id, raw=source.raw(row)
+                )
+            )
+        else:
+            self._ids.append(given)
+            self._texts.append(row.text)
+            self._values.append(row.values)
+
+    def batch(self, source: RowReader) -> Batch:
+        """Close the batch that was gathered, and begin the next one."""
+        import pyarrow as pa
+
+        arrays = [pa.array(self._ids, pa.string()), pa.array(self._texts, pa.string())]
+        arrays += source.stack(self._values, self._columns)
+        names = [ID_COLUMN, TEXT_COLUMN, *(column.name for column in self._columns)]
+        rows = self.in_batch
+        self.accepted += len(self._ids)
+        self.quarantined += len(self._refused)
+        batch = Batch(self._rows - rows + 1, rows, pa.table(arrays, names=names), tuple(self._refused))
+        self._clear()
+        return batch
+
+    def _clear(self) -> None:
+        self._ids: list[str] = []
+        self._texts: list[str] = []
+        self._values: list[Any] = []
+        self._refused: list[Quarantined] = []
+
+
+@contextlib.contextmanager
+def _opened(file: InputFile, wanted: Wanted) -> Iterator[tuple[RowReader, Callable[[], str]]]:
+    if file.format == "parquet":
+        with ParquetRows(file, wanted) as parquet:
+            yield parquet, parquet.digest
+    else:
+        with TextFile(file) as text:
+            yield _TEXT_FORMATS[file.format](text, wanted), text.digest
+
+
+def _wanted(text_column: str, id_column: str) -> Wanted:
+    if text_column == id_column:
+        raise UsageError(f"expected two different columns for text and id; got {text_column!r} for both.")
+    return Wanted(text=text_column, id=id_column)
+
+
+def _changed(file: InputFile) -> DataRefused:
+    return DataRefused(
+        f"{file.name}: expected the file as it was scanned; it has changed since then.",
+        todo="Let nothing write to the file while it is read, and start again.",
+    )
+
+
+def _conserve(file: InputFile, rows: int, accepted: int, refused: int) -> None:
+    if rows != accepted + refused:
+        raise RuntimeError(f"{file.name}: {rows} rows in, but {accepted} accepted and {refused} quarantined")

@@ -1,0 +1,124 @@
+"""The model card: what a model is, how good it is beside the baselines, and what not to use it for."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from eqn.emotions import EMOTIONS, MEANINGS
+from eqn.evaluation.metrics import Evaluation
+
+if TYPE_CHECKING:
+    from eqn.model.package import Description
+
+_LIMITS = """\
+- **English only.** The training comments are English; other languages give numbers without meaning.
+- **Reddit's voice.** GoEmotions was taken from Reddit: casual, young, mostly male, North American. Formal, clinical,
+  historical or spoken text, and other dialects, will be read less well, and the labels carry their raters' biases.
+- **Not a judgement of people.** An intensity describes how a text reads, not what its author feels. Do not use it to
+  assess individuals, for hiring, policing, credit, insurance or diagnosis.
+- **Rare emotions are weakly measured.** grief, relief, pride and nervousness have few test rows: one row moves their F1
+  by several points.
+"""
+
+
+def model_card(description: "Description", test: Evaluation, baselines: Mapping[str, Evaluation]) -> str:
+    """Write the card in Markdown. All figures of the model are on the test split unless the text says otherwise."""
+    recipe, corpus, backbone = description.recipe, description.corpus, description.backbone
+    rows = corpus["rows"]
+    return f"""---
+language: en
+license: apache-2.0
+pipeline_tag: text-classification
+tags: [emotion, goemotions, intensity]
+---
+
+# EQN, recipe `{recipe["name"]}` on `{corpus["name"]}`
+
+Gives a text 28 emotion intensities in [0, 1]. BERT encoder `{backbone["name"]}`, {recipe["pooling"]} pooling, at most
+{description.max_tokens} tokens. Trained on {rows["train"]:,} comments of `{corpus["name"]}`; the checkpoint and the
+thresholds were chosen on {rows["dev"]:,} others, and the figures below come from {rows["test"]:,} that took no part.
+
+## Figures on test
+
+{_comparison({f"this model ({recipe['name']})": test, **baselines})}
+
+A label counts as given when its intensity reaches that emotion's threshold, chosen on dev. The Brier skill compares
+with always answering the shares of the training rows: 0 is no better, 1 is perfect.
+
+| groups | macro precision | macro recall | macro F1 | micro F1 |
+|---|---|---|---|---|
+{_group_rows(test)}
+
+## Each emotion
+
+| emotion | meaning | test rows | threshold | precision | recall | F1 | average precision |
+|---|---|---|---|---|---|---|---|
+{_emotion_rows(description, test)}
+
+## What not to use it for
+
+{_LIMITS}
+## Use
+
+```python
+from eqn.annotation.annotator import Annotator
+
+annotator = Annotator.load("path/to/this/directory")
+print(annotator.annotate(["I can't stop smiling"]))
+```
+
+## Recipe
+
+{_recipe_rows(recipe)}
+
+Training data digest `{corpus["digest"]}`; backbone weights digest `{backbone["digest"]}`.
+"""
+
+
+def comparison_rows(evaluations: Mapping[str, Evaluation]) -> list[dict[str, str]]:
+    """Give one row of rounded figures for each evaluation, best macro-F1 first, for any table."""
+    ordered = sorted(evaluations.items(), key=lambda item: -item[1].emotions.macro_f1)
+    return [
+        {
+            "model": name,
+            "macro F1": f"{figures.emotions.macro_f1:.3f}",
+            "micro F1": f"{figures.emotions.micro_f1:.3f}",
+            "Ekman macro F1": f"{figures.ekman.macro_f1:.3f}",
+            "sentiment macro F1": f"{figures.sentiment.macro_f1:.3f}",
+            "mAP": f"{figures.map:.3f}",
+            "Brier": f"{figures.brier:.4f}",
+            "Brier skill": f"{figures.brier_skill:.3f}",
+            "rows": str(figures.n),
+        }
+        for name, figures in ordered
+    ]
+
+
+def _comparison(evaluations: Mapping[str, Evaluation]) -> str:
+    rows = comparison_rows(evaluations)
+    lines = ["| " + " | ".join(rows[0]) + " |", "|" + "---|" * len(rows[0])]
+    return "\n".join(lines + ["| " + " | ".join(row.values()) + " |" for row in rows])
+
+
+def _group_rows(test: Evaluation) -> str:
+    groups = {"28 emotions": test.emotions, "Ekman's six and neutral": test.ekman, "sentiment": test.sentiment}
+    return "\n".join(
+        f"| {name} | {figures.macro_precision:.3f} | {figures.macro_recall:.3f} | {figures.macro_f1:.3f} "
+        f"| {figures.micro_f1:.3f} |"
+        for name, figures in groups.items()
+    )
+
+
+def _emotion_rows(description: "Description", test: Evaluation) -> str:
+    lines = []
+    for name in EMOTIONS:
+        figures = test.emotions.labels[name]
+        lines.append(
+            f"| {name} | {MEANINGS[name]} | {figures.support} | {description.thresholds[name]:.2f} "
+            f"| {figures.precision:.3f} | {figures.recall:.3f} | {figures.f1:.3f} "
+            f"| {test.average_precision[name]:.3f} |"
+        )
+    return "\n".join(lines)
+
+
+def _recipe_rows(recipe: Mapping[str, object]) -> str:
+    return "\n".join(["| field | value |", "|---|---|", *(f"| {name} | {value} |" for name, value in recipe.items())])

@@ -1,0 +1,66 @@
+"""The network: a BERT encoder, pooled, dropout, one linear layer to 28 logits.
+
+The intensity of an emotion is the sigmoid of its logit. Original EQN regresses without an activation and clips
+(arXiv 2411.06160, eqn.py); a sigmoid keeps every intensity in [0, 1] by construction.
+"""
+
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor, nn
+
+from eqn.emotions import EMOTIONS
+
+if TYPE_CHECKING:
+    from transformers import BertModel
+
+Pooling = Literal["mean", "cls"]
+
+
+class EmotionNetwork(nn.Module):
+    """Encoder, pooling, dropout and the 28-way head."""
+
+    def __init__(self, encoder: "BertModel", *, pooling: Pooling, dropout: float) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.pooling = pooling
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(encoder.config.hidden_size, len(EMOTIONS))
+
+    def start_from(self, prior: Tensor) -> None:
+        """Set the head's bias so that an untrained network answers `prior`, (28,) shares of rows.
+
+        Without it the first steps are spent on learning that most emotions are rare (Lin et al. 2017, Focal Loss, 4.1).
+        """
+        with torch.no_grad():
+            self.head.bias.copy_(torch.logit(prior.clamp(1e-4, 1 - 1e-4)))
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Give the logits, (batch, 28), of token ids (batch, length) under their mask of 0 and 1."""
+        states = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        pooled: Tensor
+        if self.pooling == "cls":
+            pooled = states[:, 0]
+        else:
+            mask = attention_mask.unsqueeze(-1).to(states.dtype)
+            pooled = (states * mask).sum(dim=1) / mask.sum(dim=1)
+        logits: Tensor = self.head(self.dropout(pooled))
+        return logits
+
+
+def best_device() -> torch.device:
+    """Give the CUDA device if there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def fast_precision(device: torch.device) -> torch.dtype:
+    """Give bfloat16 where `device` computes it natively, else float32.
+
+    On CPUs without bf16 instructions bfloat16 is emulated and several times slower than float32.
+    """
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
+    # Older torch cannot tell: float32 is right everywhere.
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    native = any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "sve_bf16", "bf16"))
+    return torch.bfloat16 if native else torch.float32

@@ -1,0 +1,1 @@
+"""The data contract as Great Expectations suites, the gate that applies them, and the data-quality report it leaves."""

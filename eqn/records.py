@@ -1,0 +1,105 @@
+"""Frozen records that travel between the stages. Plain values only: no tensors, no tables, no open files."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CorpusRef:
+    """A labelled corpus in a directory with the files train.tsv, dev.tsv and test.tsv."""
+
+    name: str
+    """`goemotions`, `sample`, or the directory's name."""
+    path: str
+    digest: str
+    """sha256 over the three files' digests: the corpus' identity."""
+    rows: Mapping[str, int]
+    """Rows per split."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Finding:
+    """One expectation that did not hold."""
+
+    severity: str
+    """`critical` stops the run, `warning` is reported."""
+    what: str
+    """What was expected and what came, in one sentence."""
+    ids: tuple[str, ...] = ()
+    """Every failing row's id."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Validation:
+    """What the quality gate found in one corpus or inbox."""
+
+    subject: str
+    """Name of what was validated."""
+    digest: str
+    """Digest of what was validated."""
+    rows: int
+    expectations: int
+    findings: tuple[Finding, ...]
+    data_docs: str
+    """Path of the index page of the Data Docs."""
+
+    @property
+    def passed(self) -> bool:
+        """True when no critical expectation failed."""
+        return not any(finding.severity == "critical" for finding in self.findings)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ModelRef:
+    """A model package on this machine, and where it came from."""
+
+    path: str
+    """Directory of the package."""
+    digest: str
+    """Digest of the package: the model's identity."""
+    name: str = ""
+    """Registered model's name, empty for a bare directory."""
+    version: int = 0
+    """Registered version, 0 for a bare directory."""
+
+    def __str__(self) -> str:
+        return f"{self.name} version {self.version}" if self.version else self.path
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Decision:
+    """Whether a candidate becomes champion, and why."""
+
+    promote: bool
+    reasons: tuple[str, ...]
+    """One sentence for each rule that was applied, the deciding one first."""
+    candidate: int
+    """The candidate's registered version."""
+    champion: int | None
+    """The champion's registered version when the decision was made; None when there was none."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ReleaseRef:
+    """One published release of an annotated dataset."""
+
+    dataset: str
+    number: int
+    path: str
+    """Where its folder stands, as the store gives it to readers."""
+    rows: int
+    quarantined: int
+    already_published: bool = False
+    """True when this work had been published before and nothing was written."""
+
+
+def as_json(record: Any) -> Any:
+    """Turn a record, or records inside lists and mappings, into JSON values."""
+    if dataclasses.is_dataclass(record) and not isinstance(record, type):
+        return {field.name: as_json(getattr(record, field.name)) for field in dataclasses.fields(record)}
+    if isinstance(record, Mapping):
+        return {str(key): as_json(value) for key, value in record.items()}
+    if isinstance(record, list | tuple):
+        return [as_json(value) for value in record]
+    return record

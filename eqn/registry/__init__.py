@@ -1,0 +1,14 @@
+"""What was tried and what annotates: MLflow tracking, registered versions, and who is champion.
+
+    decision       whether a candidate replaces the champion: a function of figures, nothing else
+    connection     the one way to MLflow: quiet, addressed explicitly, its errors told in EQN's words
+    tracking       one run, from its parameters to its end
+    logged_model   a model package as an MLflow model that others can serve
+    pyfunc_model   the code that such a model runs in MLflow's own loaders; EQN never runs it
+    versions       registered versions: register, find, list
+    resolution     from what a person types to a verified package on this machine
+    champions      the champion alias and its history
+    promotion      a decision, made and carried out
+
+MLflow is imported inside functions only (and in `pyfunc_model`, which only MLflow loads).
+"""

@@ -1,0 +1,68 @@
+"""The dataset card: README.md of a release, whose YAML head tells `datasets.load_dataset` which files are the data.
+
+It holds no text and no column name of the input: whoever opens it in a browser meets nothing that a stranger wrote.
+"""
+
+from eqn.corpus.contract import VERSION
+from eqn.emotions import EMOTIONS, MEANINGS
+from eqn.release.plan import Plan
+from eqn.release.summary import Summary, shares
+
+
+def dataset_card(plan: Plan, summary: Summary) -> str:
+    """Write the card in Markdown; the same job always gets the same card."""
+    quarantined = plan.rows - summary.rows
+    return f"""---
+language: en
+tags: [emotion, eqn]
+configs:
+  - config_name: default
+    data_files: data/*.parquet
+---
+
+# {plan.dataset}: 28 emotion intensities
+
+{summary.rows:,} texts annotated by EQN. {quarantined:,} further rows could not be used: they are in `quarantine/`, each
+with its reason. {summary.truncated:,} texts were longer than the model reads and are marked `truncated`;
+{summary.unlabelled:,} texts reach no emotion's threshold and have no `labels`.
+
+```python
+import pandas
+
+frame = pandas.read_parquet("data")         # in this directory
+```
+
+DuckDB, Polars and `datasets.load_dataset` read the same directory.
+
+## Columns
+
+| column | type | meaning |
+|---|---|---|
+| id | string | as given; else the first 16 hex digits of the text's sha256, a dash, and its occurrence in the file |
+| text | string | as given |
+| the input's other columns | as given | one named like an emotion became `gold_<emotion>`, one like ours `input_<name>` |
+| truncated | bool | the text was longer than the model reads |
+| admiration ... neutral | float32 | intensity in [0, 1], rounded to 4 decimals |
+| labels | list of string | emotions whose intensity reaches the model's threshold for them, strongest first |
+
+## What is in it
+
+| emotion | meaning | mean intensity | share of texts labelled |
+|---|---|---|---|
+{_emotions(summary)}
+
+## Made by
+
+Model digest `{plan.model.digest}`, job `{plan.job}`, contract version {VERSION}.
+{"; ".join(f"{name.replace('_', ' ')} {value}" for name, value in sorted(plan.options.items()) if "column" not in name)}.
+
+The intensities say how a text reads to a model trained on English comments from Reddit, not what its author feels. Do
+not use them to judge people.
+"""
+
+
+def _emotions(summary: Summary) -> str:
+    means, labelled = summary.mean(), shares(summary.labelled, summary.rows)
+    return "\n".join(
+        f"| {name} | {MEANINGS[name]} | {means[i]:.4f} | {labelled[i]:.2%} |" for i, name in enumerate(EMOTIONS)
+    )

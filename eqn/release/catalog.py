@@ -1,0 +1,88 @@
+"""Reading releases: which there are, what a manifest says, whether every byte is as it was published."""
+
+import hashlib
+from pathlib import PurePosixPath
+
+from eqn.errors import ArtifactRefused, UsageError
+from eqn.records import ReleaseRef
+from eqn.release.manifest import Manifest, check_dataset_name, manifest_key
+from eqn.store.interface import ObjectStore
+
+
+def release_numbers(store: ObjectStore, dataset: str) -> list[int]:
+    """Give the numbers of the releases of `dataset`, ascending; empty when there are none."""
+    names = (PurePosixPath(key) for key in store.list(f"{check_dataset_name(dataset)}/releases"))
+    return sorted(int(name.stem) for name in names if name.suffix == ".json" and name.stem.isdecimal())
+
+
+def datasets(store: ObjectStore, names: list[str]) -> list[str]:
+    """Give those of `names` that have a release."""
+    return [name for name in names if release_numbers(store, name)]
+
+
+def read_manifest(store: ObjectStore, dataset: str, number: int | None = None) -> Manifest:
+    """Read the manifest of release `number`, by default the latest.
+
+    Raises:
+        UsageError: there is no such release.
+        ArtifactRefused: the manifest is not readable or not that release's.
+
+    """
+    numbers = release_numbers(store, dataset)
+    if not numbers or (number is not None and number not in numbers):
+        there = f"there are {numbers[0]} to {numbers[-1]}" if numbers else "there is none"
+        raise UsageError(
+            f"expected release {number or 'latest'} of {dataset!r} in {store!r}; {there}.",
+            todo="See `eqn release list`.",
+        )
+    number = number or numbers[-1]
+    key = manifest_key(dataset, number)
+    manifest = Manifest.from_bytes(store.get(key), where=store.address(key))
+    if (manifest.dataset, manifest.release) != (dataset, number):
+        raise ArtifactRefused(f"{store.address(key)} says it is release {manifest.release} of {manifest.dataset!r}.")
+    return manifest
+
+
+def find_job(store: ObjectStore, dataset: str, job: str) -> Manifest | None:
+    """Give the release that published `job`, or None."""
+    for number in reversed(release_numbers(store, dataset)):
+        manifest = read_manifest(store, dataset, number)
+        if manifest.job == job:
+            return manifest
+    return None
+
+
+def reference(store: ObjectStore, manifest: Manifest, *, already_published: bool = False) -> ReleaseRef:
+    """Give the reference of a release."""
+    return ReleaseRef(
+        dataset=manifest.dataset,
+        number=manifest.release,
+        path=store.address(manifest.path),
+        rows=manifest.rows_out,
+        quarantined=manifest.rows_quarantined,
+        already_published=already_published,
+    )
+
+
+def verify(store: ObjectStore, manifest: Manifest) -> None:
+    """Read every file of a release and compare it with the manifest.
+
+    Raises:
+        ArtifactRefused: files are missing or changed; all are named.
+
+    """
+    faults = []
+    for name, entry in manifest.files.items():
+        try:
+            content = store.get(f"{manifest.path}/{name}")
+        except KeyError:
+            faults.append(f"{name}: missing")
+            continue
+        if (len(content), hashlib.sha256(content).hexdigest()) != (entry.bytes, entry.sha256):
+            faults.append(f"{name}: {len(content)} bytes that are not the published {entry.bytes}")
+    if faults:
+        raise ArtifactRefused(
+            f"release {manifest.release} of {manifest.dataset!r} is not as it was published.",
+            faults=faults,
+            todo="Restore these files, or annotate the inputs again into another store.",
+        )

@@ -1,0 +1,143 @@
+"""The manifest: the JSON file whose appearance publishes a release, and the layout of keys around it.
+
+<dataset>/releases/<n>.json               the manifest: written last, once, never changed; n = 1, 2, 3 ...
+<dataset>/files/<job>/data/part-00000.parquet ...
+                     /quarantine/quarantine-00000.parquet ...
+                     /quality/            Data Docs of the input
+                     /README.md           the dataset card
+"""
+
+import dataclasses
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from eqn.errors import ArtifactRefused, UsageError
+
+FORMAT = 1
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FileEntry:
+    """One file of a release."""
+
+    sha256: str
+    bytes: int
+    rows: int | None = None
+    """Rows of a Parquet file."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class InputEntry:
+    """One input file, what became of its rows, and the parts made of it."""
+
+    name: str
+    sha256: str
+    bytes: int
+    rows: int
+    quarantined: Mapping[str, int]
+    """Rows per reason."""
+    parts: tuple[str, ...]
+    """Its data files, in the order of its rows."""
+    quarantine: tuple[str, ...]
+    """Its quarantine files."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """Everything there is to know of a release."""
+
+    dataset: str
+    release: int
+    job: str
+    """Digest of inputs, model and options: the same work has the same job."""
+    path: str
+    """Key of the folder with the files."""
+    commit_id: str
+    """Names the attempt that published; tells one's own commit from a rival's."""
+    content_digest: str
+    """Digest over the files' digests."""
+    created: str
+    """Time of the commit, ISO 8601 in UTC."""
+    eqn_version: str
+    contract: int
+    model: Mapping[str, Any]
+    """`name`, `version` and `digest`."""
+    options: Mapping[str, Any]
+    inputs: tuple[InputEntry, ...]
+    rows_in: int
+    rows_out: int
+    rows_quarantined: int
+    ids_in_several_files: int
+    files: Mapping[str, FileEntry]
+    """Every file, by its name below `path`."""
+    previous: int | None
+    """The release before this one."""
+    format: int = FORMAT
+
+    def to_bytes(self) -> bytes:
+        """Give the manifest as it is stored."""
+        return (json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False) + "\n").encode()
+
+    @classmethod
+    def from_bytes(cls, content: bytes, *, where: str) -> "Manifest":
+        """Read a manifest; `where` is for the message.
+
+        Raises:
+            ArtifactRefused: it is not one, or its rows do not add up.
+
+        """
+        try:
+            facts = json.loads(content)
+            files = {name: FileEntry(**entry) for name, entry in facts.pop("files").items()}
+            inputs = tuple(
+                InputEntry(**{**entry, "parts": tuple(entry["parts"]), "quarantine": tuple(entry["quarantine"])})
+                for entry in facts.pop("inputs")
+            )
+            manifest = cls(**facts, files=files, inputs=inputs)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ArtifactRefused(f"expected a release's manifest in {where}; it cannot be read: {error}") from error
+        if manifest.format != FORMAT:
+            raise ArtifactRefused(
+                f"{where} has format {manifest.format}; this EQN reads {FORMAT}.", todo="Upgrade EQN."
+            )
+        if manifest.rows_in != manifest.rows_out + manifest.rows_quarantined:
+            raise ArtifactRefused(
+                f"{where} does not add up: {manifest.rows_in} rows in, {manifest.rows_out} out, "
+                f"{manifest.rows_quarantined} quarantined."
+            )
+        return manifest
+
+
+def check_dataset_name(name: str) -> str:
+    """Give `name` back if it can name a dataset.
+
+    Raises:
+        UsageError: it cannot.
+
+    """
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"expected a dataset name of lower-case letters, digits, '.', '_' and '-'; got {name!r}.",
+            todo="Choose another --dataset.",
+        )
+    return name
+
+
+def manifest_key(dataset: str, number: int) -> str:
+    """Give the key of the manifest of release `number`."""
+    return f"{dataset}/releases/{number}.json"
+
+
+def files_key(dataset: str, job: str) -> str:
+    """Give the key of the folder of a job's files."""
+    return f"{dataset}/files/{job}"
+
+
+def content_digest(files: Mapping[str, FileEntry]) -> str:
+    """Give one digest over names and digests of all files."""
+    whole = "".join(f"{entry.sha256}  {name}\n" for name, entry in sorted(files.items()))
+    return hashlib.sha256(whole.encode()).hexdigest()

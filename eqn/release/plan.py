@@ -1,0 +1,138 @@
+"""The plan of a release: one scan of the inputs, then everything about the work is known before any of it starts."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from eqn.annotation.annotator import Annotator
+from eqn.annotation.columns import output_schema
+from eqn.annotation.shards import ROWS
+from eqn.corpus.contract import ID_COLUMN, TEXT_COLUMN, VERSION
+from eqn.corpus.inputs import InputFile
+from eqn.corpus.reader import Batch, FileScan, read_batches, scan
+from eqn.quality.gate import InboxRow
+from eqn.records import ModelRef
+from eqn.release.catalog import find_job, read_manifest, release_numbers
+from eqn.release.manifest import InputEntry, Manifest, check_dataset_name
+from eqn.store.interface import ObjectStore
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Source:
+    """One input file, its scan, and what an earlier release made of the very same file."""
+
+    file: InputFile
+    scan: FileScan
+    carried: InputEntry | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What publishing would do."""
+
+    dataset: str
+    job: str
+    """Digest of inputs, model and options."""
+    model: ModelRef
+    options: dict[str, Any]
+    text_column: str
+    id_column: str
+    sources: tuple[Source, ...]
+    schema: "pa.Schema"
+    published: Manifest | None
+    """The release that holds this very work already."""
+    previous: Manifest | None
+    """The latest release, whose parts are carried over where nothing changed."""
+
+    def batches(self, source: Source) -> Iterator[Batch]:
+        """Read the rows of one input in shards."""
+        return read_batches(
+            source.file, source.scan, text_column=self.text_column, id_column=self.id_column, batch_rows=ROWS
+        )
+
+    @property
+    def rows(self) -> int:
+        """Rows of all inputs."""
+        return sum(source.scan.rows for source in self.sources)
+
+    @property
+    def rows_to_annotate(self) -> int:
+        """Accepted rows of the inputs that cannot be carried over."""
+        return sum(source.scan.accepted for source in self.sources if source.carried is None)
+
+
+def make_plan(
+    store: ObjectStore,
+    dataset: str,
+    inputs: Sequence[InputFile],
+    *,
+    model: ModelRef,
+    annotator: Annotator,
+    text_column: str = TEXT_COLUMN,
+    id_column: str = ID_COLUMN,
+) -> Plan:
+    """Scan `inputs` and find out what is new; writes nothing.
+
+    Raises:
+        DataRefused: an input cannot be used, or columns of several inputs do not go together.
+        UsageError: the dataset's name cannot be used.
+
+    """
+    check_dataset_name(dataset)
+    scans = [scan(file, text_column=text_column, id_column=id_column) for file in inputs]
+    schema = output_schema(_columns(scans))
+    options = annotator.options | {"shard_rows": ROWS, "text_column": text_column, "id_column": id_column}
+    named = [(file.name, found.digest) for file, found in zip(inputs, scans, strict=True)]
+    facts = [VERSION, annotator.package.digest, options, named]
+    job = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    previous = read_manifest(store, dataset) if release_numbers(store, dataset) else None
+    same_work = previous is not None and (previous.contract, previous.model["digest"], previous.options) == (
+        VERSION,
+        annotator.package.digest,
+        options,
+    )
+    known = {(entry.name, entry.sha256): entry for entry in previous.inputs} if previous and same_work else {}
+    return Plan(
+        dataset=dataset,
+        job=job,
+        model=model,
+        options=options,
+        text_column=text_column,
+        id_column=id_column,
+        sources=tuple(
+            Source(file, found, known.get((file.name, found.digest))) for file, found in zip(inputs, scans, strict=True)
+        ),
+        schema=schema,
+        published=find_job(store, dataset, job),
+        previous=previous,
+    )
+
+
+def inbox_rows(plan: Plan) -> Iterator[InboxRow]:
+    """Read the inputs as the quality gate wants to see them."""
+    for source in plan.sources:
+        name, number = source.file.name, 0
+        for batch in plan.batches(source):
+            for item in batch.quarantined:
+                yield InboxRow(name, item.row, item.id, None, item.reason.value)
+            for identifier, text in zip(*(batch.table.column(i).to_pylist() for i in (0, 1)), strict=True):
+                number += 1
+                yield InboxRow(name, number, identifier, text)
+
+
+def _columns(scans: Sequence[FileScan]) -> list[tuple[str, "pa.DataType"]]:
+    """Give the union of the inputs' other columns, in order of first appearance; unlike types meet as text."""
+    import pyarrow as pa
+
+    types: dict[str, pa.DataType] = {}
+    for found in scans:
+        for column in found.columns:
+            known = types.setdefault(column.name, column.type)
+            if known != column.type:
+                types[column.name] = pa.string()
+    return list(types.items())

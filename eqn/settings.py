@@ -1,0 +1,151 @@
+"""Settings: the only reader of `mlflow.yaml` and of the `EQN_*` variables. Everything else receives values.
+
+EQN_HOME            the state folder; default: `.eqn` in the nearest parent with `mlflow.yaml` or `.eqn`, else here
+EQN_GOEMOTIONS      directory with GoEmotions' train.tsv, dev.tsv, test.tsv; without it the embedded sample is used
+EQN_INBOX           directory whose files are annotated; default: `inbox` in the state folder
+EQN_STORE           where releases are published; default: `releases` in the state folder
+EQN_TRACKING_URI    MLflow's address; default: SQLite in the state folder
+"""
+
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from eqn.errors import UsageError
+
+REGISTRY_FILE = "mlflow.yaml"
+STATE_FOLDER = ".eqn"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Aliases(_Section):
+    """Names of the two aliases in the model registry."""
+
+    champion: str = "champion"
+    challenger: str = "challenger"
+
+
+class PromotionPolicy(_Section):
+    """When a candidate replaces the champion; see `eqn.registry.decision.decide`."""
+
+    primary: Literal["macro_f1", "micro_f1", "map"]
+    least_gain: float = Field(ge=0)
+    guards: dict[Literal["macro_f1", "micro_f1", "map", "brier"], float]
+    least_train_share: float = Field(ge=0, le=1)
+
+
+class RegistrySettings(_Section):
+    """The content of `mlflow.yaml`."""
+
+    tracking_uri: str = ""
+    experiment: str
+    registered_model: str
+    aliases: Aliases
+    promotion: PromotionPolicy
+
+
+class _Environment(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="EQN_", frozen=True)
+
+    home: Path | None = None
+    goemotions: Path | None = None
+    inbox: str = ""
+    store: str = ""
+    tracking_uri: str = ""
+
+
+class Settings(_Section):
+    """Everything that depends on where EQN runs."""
+
+    home: Path
+    goemotions: Path | None
+    inbox: str
+    store: str
+    tracking_uri: str
+    registry: RegistrySettings
+
+    @property
+    def backbones(self) -> Path:
+        """Where fetched backbones are kept."""
+        return self.home / "backbones"
+
+    @property
+    def models(self) -> Path:
+        """Where packages from the registry are unpacked and trained packages are written."""
+        return self.home / "models"
+
+    @property
+    def data_docs(self) -> Path:
+        """Where the quality gate builds its Data Docs."""
+        return self.home / "data_docs"
+
+    @property
+    def prefect_home(self) -> Path:
+        """State of Prefect's embedded server."""
+        return self.home / "prefect"
+
+    @property
+    def artifacts(self) -> Path:
+        """MLflow's artifacts when it tracks in SQLite."""
+        return self.home / "mlflow" / "artifacts"
+
+
+def load_settings(start: Path | None = None) -> Settings:
+    """Read the environment and the nearest `mlflow.yaml`, from `start` (default: the working directory) upwards.
+
+    Raises:
+        UsageError: a value does not fit; the message names all of them.
+
+    """
+    start = (start or Path.cwd()).resolve()
+    environment = _Environment()
+    registry = _read_registry(_find_registry_file(start))
+    home = (environment.home or find_home(start)).expanduser().absolute()
+    sqlite = f"sqlite:///{home / 'mlflow' / 'mlflow.db'}"
+    return Settings(
+        home=home,
+        goemotions=environment.goemotions,
+        inbox=environment.inbox or str(home / "inbox"),
+        store=environment.store or str(home / "releases"),
+        tracking_uri=environment.tracking_uri or registry.tracking_uri or sqlite,
+        registry=registry,
+    )
+
+
+def find_home(start: Path) -> Path:
+    """Give `.eqn` in the nearest parent of `start` that holds `mlflow.yaml` or `.eqn`, else in `start` itself."""
+    for folder in (start, *start.parents):
+        if (folder / REGISTRY_FILE).is_file() or (folder / STATE_FOLDER).is_dir():
+            return folder / STATE_FOLDER
+    return start / STATE_FOLDER
+
+
+def _find_registry_file(start: Path) -> Path:
+    package = Path(__file__).parent
+    places = [folder / REGISTRY_FILE for folder in (start, *start.parents, package, package.parent)]
+    for place in places:
+        if place.is_file():
+            return place
+    raise UsageError(
+        f"expected a file {REGISTRY_FILE}, found none.",
+        faults=[f"looked for {place}" for place in places],
+        todo=f"Run inside the project, or put a {REGISTRY_FILE} into the working directory.",
+    )
+
+
+def _read_registry(path: Path) -> RegistrySettings:
+    try:
+        return RegistrySettings.model_validate(yaml.safe_load(path.read_text("utf-8")))
+    except ValidationError as error:
+        faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
+        raise UsageError(
+            f"{path} does not fit what EQN expects.", faults=faults, todo="Correct these values."
+        ) from error
+    except yaml.YAMLError as error:
+        raise UsageError(f"{path} is not readable YAML: {error}", todo="Correct the file.") from error

@@ -1,0 +1,1 @@
+"""Object stores behind one narrow interface; a commit is one `put_if_absent`."""

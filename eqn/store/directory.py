@@ -1,0 +1,148 @@
+"""A store in a local directory.
+
+A file appears under its name complete or not at all: it is written beside its place, synced, then linked
+(`put_if_absent`) or renamed (`put`) into it, and the folder is synced. Leftovers of a crash are called `.tmp-...` and
+are never listed.
+"""
+
+import contextlib
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+from eqn.errors import EqnError, StorageFull, StoreUnavailable
+from eqn.store.interface import check_key
+
+_TEMPORARY = ".tmp-"
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+class DirectoryStore:
+    """An `ObjectStore` whose keys are files below `root`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def __repr__(self) -> str:
+        return f"DirectoryStore({str(self.root)!r})"
+
+    def put_if_absent(self, key: str, content: bytes) -> bool:
+        """Write `content` unless the key exists; True when this call wrote it.
+
+        `link` is atomic and fails when the name is taken, which a rename does not.
+        """
+        path = self._path(key)
+        with storage_errors(path), _written_beside(path, content) as temporary:
+            try:
+                os.link(temporary, path)
+            except FileExistsError:
+                return False
+            _sync_folder(path.parent)
+            return True
+
+    def put(self, key: str, content: bytes) -> None:
+        """Write `content` under `key`, replacing what was there in one step."""
+        path = self._path(key)
+        with storage_errors(path), _written_beside(path, content) as temporary:
+            temporary.replace(path)
+            _sync_folder(path.parent)
+
+    def copy(self, source: str, key: str) -> None:
+        """Hard-link `source` to `key`: files of a store are never changed in place, so they may share their bytes."""
+        origin, path = self._path(source), self._path(key)
+        with storage_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = path.parent / f"{_TEMPORARY}{secrets.token_hex(8)}"
+            try:
+                os.link(origin, temporary)
+                temporary.replace(path)
+            finally:
+                # rename() does nothing when both names are links to the same file: the temporary name then stays.
+                temporary.unlink(missing_ok=True)
+            _sync_folder(path.parent)
+
+    def get(self, key: str) -> bytes:
+        """Read a key; KeyError when it is not there."""
+        path = self._path(key)
+        with storage_errors(path):
+            try:
+                return path.read_bytes()
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                raise KeyError(key) from None
+
+    def exists(self, key: str) -> bool:
+        """Tell whether the key is there."""
+        return self._path(key).is_file()
+
+    def list(self, prefix: str) -> Iterator[str]:
+        """Give the keys under the folder `prefix`, sorted."""
+        folder = self._path(prefix.rstrip("/"))
+        found = (
+            Path(place, name).relative_to(self.root).as_posix()
+            for place, _, names in os.walk(folder)
+            for name in names
+            if not name.startswith(_TEMPORARY)
+        )
+        yield from sorted(found)
+
+    def delete(self, key: str) -> None:
+        """Remove a key; a missing one is no error."""
+        path = self._path(key)
+        with storage_errors(path):
+            path.unlink(missing_ok=True)
+
+    def address(self, key: str) -> str:
+        """Give the key's path."""
+        return str(self._path(key))
+
+    def _path(self, key: str) -> Path:
+        return self.root / check_key(key)
+
+
+@contextlib.contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Translate the operating system's errors on `path` into EQN's."""
+    try:
+        yield
+    except OSError as error:
+        raise translated(error, path) from error
+
+
+def translated(error: OSError, path: Path | str) -> EqnError:
+    """Give the EQN error that says what `error` means for someone who writes to or reads from `path`."""
+    if error.errno in _FULL:
+        return StorageFull(
+            f"expected room to write {path}, but the storage is full ({error.strerror}).",
+            todo="Free some space and run the same command again: finished work is kept and nothing is half-written.",
+        )
+    return StoreUnavailable(
+        f"expected to read and write {path}, but the system says: {error.strerror or error}.",
+        todo="Check that the place exists and that you may write there, then run the same command again.",
+    )
+
+
+@contextlib.contextmanager
+def _written_beside(path: Path, content: bytes) -> Iterator[Path]:
+    """Give a synced temporary file with `content` in the folder of `path`; it is gone afterwards."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.parent / f"{_TEMPORARY}{secrets.token_hex(8)}"
+    try:
+        with temporary.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        yield temporary
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the names in `folder` durable: a synced file in an unsynced folder can be nameless after a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

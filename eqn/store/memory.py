@@ -1,0 +1,51 @@
+"""The in-memory twin of a store, for tests and trials: same promises, nothing kept."""
+
+import threading
+from collections.abc import Iterator
+
+from eqn.store.interface import check_key
+
+
+class MemoryStore:
+    """An `ObjectStore` in a dictionary."""
+
+    def __init__(self) -> None:
+        self._content: dict[str, bytes] = {}
+        self._lock = threading.Lock()
+
+    def put_if_absent(self, key: str, content: bytes) -> bool:
+        """Write `content` unless the key exists; True when this call wrote it."""
+        with self._lock:
+            if check_key(key) in self._content:
+                return False
+            self._content[key] = content
+            return True
+
+    def put(self, key: str, content: bytes) -> None:
+        """Write `content` under `key`."""
+        self._content[check_key(key)] = content
+
+    def copy(self, source: str, key: str) -> None:
+        """Give the bytes of `source` to `key`."""
+        self._content[check_key(key)] = self._content[source]
+
+    def get(self, key: str) -> bytes:
+        """Read a key; KeyError when it is not there."""
+        return self._content[check_key(key)]
+
+    def exists(self, key: str) -> bool:
+        """Tell whether the key is there."""
+        return key in self._content
+
+    def list(self, prefix: str) -> Iterator[str]:
+        """Give the keys under the folder `prefix`, sorted."""
+        folder = prefix.rstrip("/") + "/"
+        yield from sorted(key for key in self._content if key.startswith(folder))
+
+    def delete(self, key: str) -> None:
+        """Remove a key; a missing one is no error."""
+        self._content.pop(key, None)
+
+    def address(self, key: str) -> str:
+        """Give a name for messages; nobody else can read from it."""
+        return f"memory://{check_key(key)}"

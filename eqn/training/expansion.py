@@ -1,0 +1,41 @@
+"""Label expansion, EQN's idea: cells nobody labelled get the energy that a first model sees in them.
+
+The published code (arXiv 2411.06160, eqn.py of 2025-06-26) predicts the rows on which stage A was trained, loses the
+labels of multi-label rows, and keeps targets outside [0, 1]. Here stage A predicts only rows it never saw, every gold
+cell stays 1, and targets are clipped to [0, 1].
+"""
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def assign_folds(ids: Sequence[str], folds: int, seed: int) -> NDArray[np.int64]:
+    """Give each row's fold, 0 to folds - 1, in equal parts, from its id: stable when rows are added or reordered."""
+    ranks = [hashlib.sha256(f"{seed}:{identifier}".encode()).digest() for identifier in ids]
+    order = sorted(range(len(ids)), key=ranks.__getitem__)
+    assigned = np.empty(len(ids), dtype=np.int64)
+    assigned[order] = np.arange(len(ids)) % folds
+    return assigned
+
+
+def expand(gold: NDArray[np.float32], predicted: NDArray[np.float32], *, expansion: float = 1.0) -> NDArray[np.float32]:
+    """Give stage B's targets from labels and out-of-fold predictions, both (rows, 28).
+
+    >>> expand(np.float32([[1, 0, 0]]), np.float32([[0.3, 0.4, -0.1]]), expansion=0.5).tolist()
+    [[1.0, 0.20000000298023224, 0.0]]
+
+    Raises:
+        ValueError: the shapes differ, a label is neither 0 nor 1, or a prediction is no number.
+
+    """
+    if gold.shape != predicted.shape:
+        raise ValueError(f"expected predictions of shape {gold.shape}, got {predicted.shape}")
+    if not np.isin(gold, (0, 1)).all():
+        raise ValueError("expected labels of 0 and 1")
+    if not np.isfinite(predicted).all():
+        raise ValueError("expected predictions that are numbers")
+    targets: NDArray[np.float32] = np.maximum(gold, expansion * np.clip(predicted, 0, 1)).astype(np.float32)
+    return targets

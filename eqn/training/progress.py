@@ -1,0 +1,33 @@
+"""What training tells while it runs. A listener gets events; it may draw a bar, log to MLflow, or write a line."""
+
+import dataclasses
+from collections.abc import Callable
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Event:
+    """One step, or one check on dev."""
+
+    stage: str
+    """`fold 1 of 2`, `final`"""
+    step: int
+    """Steps finished in this stage."""
+    steps: int
+    """Steps of this stage."""
+    epoch: float
+    """Passes over the rows so far."""
+    loss: float
+    """Mean loss since the last event."""
+    learning_rate: float
+    texts_per_second: float
+    seconds_left: float
+    """Of this stage, at the present speed."""
+    dev_score: float | None = None
+    """Dev's macro-F1, at a check."""
+
+
+Listener = Callable[[Event], None]
+
+
+def silent(event: Event) -> None:
+    """Hear nothing."""

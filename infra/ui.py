@@ -1,0 +1,93 @@
+"""`make ui`: Prefect's and MLflow's pages on the state that the main job left, on loopback, until Ctrl-C."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+
+from eqn.errors import StoreUnavailable, UsageError
+from eqn.settings import Settings, load_settings
+
+PREFECT_PORT, MLFLOW_PORT = 4200, 5000
+_SECONDS_TO_START = 90.0
+
+
+def main() -> int:
+    """Start both servers, say where they are, and end them on Ctrl-C or when one of them ends."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    settings = load_settings()
+    if not settings.home.is_dir():
+        sys.exit(f"There is nothing to show yet: {settings.home} does not exist. Run `make run` first.")
+    prefect, mlflow = _free_port(PREFECT_PORT), _free_port(MLFLOW_PORT)
+    servers = [_start(_prefect(prefect), settings, "prefect"), _start(_mlflow(mlflow, settings), settings, "mlflow")]
+    try:
+        _wait(f"http://127.0.0.1:{prefect}/api/health", servers)
+        _wait(f"http://127.0.0.1:{mlflow}/health", servers)
+        print(f"Prefect  http://127.0.0.1:{prefect}   flow runs and their artifacts")
+        print(f"MLflow   http://127.0.0.1:{mlflow}   experiments, figures, registered models")
+        print("Ctrl-C ends both.", flush=True)
+        while all(server.poll() is None for server in servers):
+            time.sleep(0.5)
+        raise StoreUnavailable("one of the servers ended.", todo=f"Read the logs in {settings.home / 'logs'}.")
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        for server in servers:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(server.pid, signal.SIGTERM)
+        for server in servers:
+            server.wait(timeout=30)
+
+
+def _prefect(port: int) -> list[str]:
+    return ["-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+
+
+def _mlflow(port: int, settings: Settings) -> list[str]:
+    command = ["-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", settings.tracking_uri, "--artifacts-destination", str(settings.artifacts)]
+    return [*command, "--default-artifact-root", str(settings.artifacts)]
+
+
+def _start(arguments: Sequence[str], settings: Settings, name: str) -> "subprocess.Popen[bytes]":
+    logs = settings.home / "logs"
+    logs.mkdir(exist_ok=True)
+    environment = os.environ | {
+        "PREFECT_HOME": str(settings.prefect_home),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "DO_NOT_TRACK": "1",
+    }
+    environment.pop("PREFECT_API_URL", None)
+    with Path(logs, f"{name}.log").open("ab") as log:
+        return subprocess.Popen(  # noqa: S603  our own servers
+            [sys.executable, *arguments], stdout=log, stderr=log, env=environment, start_new_session=True
+        )
+
+
+def _free_port(wanted: int) -> int:
+    """Give `wanted` if nobody listens there, else one of the next ten that is free."""
+    for port in range(wanted, wanted + 10):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)):
+                return port
+    raise UsageError(f"expected a free port from {wanted} to {wanted + 9}; all are taken.")
+
+
+def _wait(address: str, servers: "Sequence[subprocess.Popen[bytes]]") -> None:
+    deadline = time.monotonic() + _SECONDS_TO_START
+    while time.monotonic() < deadline and all(server.poll() is None for server in servers):
+        with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=2):  # noqa: S310  loopback
+            return
+        time.sleep(0.3)
+    raise StoreUnavailable(f"{address} does not answer.", todo="Read the logs in the state folder's logs/.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

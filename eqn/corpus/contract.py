@@ -77,6 +77,6 @@ BOUNDS = CorpusBounds()
 KNOWN_ROWS: dict[str, dict[str, int]] = {
     "goemotions": {"train": 43_410, "dev": 5_426, "test": 5_427},
 }
-"""Row counts of corpora that have official splits (GoEmotions: github.com/google-research/google-research, goemotions)."""
+"""Row counts of corpora with official splits (GoEmotions: its README in github.com/google-research)."""
 
 LABEL_IDS = range(len(EMOTIONS))

@@ -84,7 +84,7 @@ def load_corpus(directory: Path, *, name: str = "") -> Corpus:
     contents = {split: path.read_bytes() for split, path in paths.items()}
     faults: list[str] = []
     splits = {split: _parse(split, paths[split].name, content, faults) for split, content in contents.items()}
-    faults += [f"{paths[split].name} has no rows" for split, read in splits.items() if not len(read) and contents[split].strip() == b""]
+    faults += [f"{paths[split].name} has no rows" for split, content in contents.items() if not content.strip()]
     if faults:
         more = [f"... and {len(faults) - _MAX_FAULTS} more"] * (len(faults) > _MAX_FAULTS)
         raise DataRefused(
@@ -93,9 +93,7 @@ def load_corpus(directory: Path, *, name: str = "") -> Corpus:
             todo="Correct these lines, or fetch the files again.",
         )
     rows = {split: len(read) for split, read in splits.items()}
-    ref = CorpusRef(
-        name=name or _name(directory, rows), path=str(directory), digest=_digest(contents), rows=rows
-    )
+    ref = CorpusRef(name=name or _name(directory, rows), path=str(directory), digest=_digest(contents), rows=rows)
     return Corpus(ref=ref, **splits)
 
 

@@ -135,7 +135,8 @@ def parse_object(raw: bytes) -> dict[str, Any]:
         raise ValueError("the line is JSON, but not an object")  # noqa: TRY004  a fault of the line, not of the call
     if _SURROGATE.search(raw):
         # Only an escape can bring a lone surrogate into a string; a pair of them is one character and passes.
-        json_text(found).encode("utf-8")
+        for key, value in found.items():
+            f"{key}{json_text(value)}".encode()
     return found
 
 
@@ -146,10 +147,10 @@ def json_text(value: Any, depth: int = 0) -> str:
         RecursionError: it nests deeper than MAX_DEPTH.
 
     """
-    if depth > MAX_DEPTH:
-        raise RecursionError
     if isinstance(value, _Number):
         return str(value)
+    if isinstance(value, dict | list) and depth >= MAX_DEPTH:
+        raise RecursionError
     if isinstance(value, dict):
         members = (f"{json_text(key)}: {json_text(inner, depth + 1)}" for key, inner in value.items())
         return "{" + ", ".join(members) + "}"

@@ -113,11 +113,7 @@ class TextFile:
         if not line:
             raise DataRefused(f"{self.name}: expected rows; the file is empty.")
         _refuse_foreign(self.name, line)
-        if line.startswith(_UTF8_BOM):
-            line = line[len(_UTF8_BOM) :]
-            # A file of a byte order mark alone, or of that and line ends, still goes on with its next line.
-            return line or self._source.readline(MAX_LINE_BYTES + 1)
-        return line
+        return line.removeprefix(_UTF8_BOM)
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:

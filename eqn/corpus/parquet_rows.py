@@ -8,11 +8,13 @@ import contextlib
 import hashlib
 import itertools
 import json
+import os
 from collections.abc import Iterator, Sequence
+from io import BufferedReader
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
+from eqn.corpus.arrow_values import as_bytes, as_ids, broken_rows, carried_type, is_string
 from eqn.corpus.columns import Column, Wanted, carried, lay_out
 from eqn.corpus.contract import Reason
 from eqn.corpus.inputs import InputFile
@@ -23,58 +25,61 @@ _BATCH_ROWS = 1_024
 _BUFFER_BYTES = 1024 * 1024
 
 
+@contextlib.contextmanager
+def open_parquet(file: InputFile, wanted: Wanted) -> Iterator["ParquetRows"]:
+    """Open a Parquet file for one pass.
+
+    Raises:
+        UsageError: it cannot be opened.
+        DataRefused: it is not Parquet, or lacks a column of the right type.
+
+    """
+    try:
+        handle = Path(file.path).open("rb")  # noqa: SIM115  closed below; what goes wrong inside is no fault of opening
+    except OSError as error:
+        raise UsageError(f"{file.name}: the file cannot be opened ({error.strerror}).") from error
+    with handle:
+        yield ParquetRows(file.name, handle, wanted)
+
+
 class ParquetRows:
-    """One pass over a Parquet file: a context that opens it."""
+    """One pass over an open Parquet file."""
 
-    def __init__(self, file: InputFile, wanted: Wanted) -> None:
-        self._file = file
-        self._wanted = wanted
-        self._open = contextlib.ExitStack()
-        self.ids_given = False
-        self.header: tuple[Column, ...] | None = None
-
-    def __enter__(self) -> Self:
-        """Open the file and read its schema.
+    def __init__(self, name: str, handle: BufferedReader, wanted: Wanted) -> None:
+        """Read the schema.
 
         Raises:
-            UsageError: it cannot be opened.
-            DataRefused: it is not Parquet, or lacks a column of the right type.
+            DataRefused: the file is not Parquet, or lacks a column of the right type.
 
         """
         import pyarrow.parquet as pq
 
-        try:
-            self._handle = self._open.enter_context(Path(self._file.path).open("rb"))
-        except OSError as error:
-            raise UsageError(f"{self._file.name}: the file cannot be opened ({error.strerror}).") from error
+        self._name = name
+        self._handle = handle
+        self._state = _state(handle)
         with self._translated():
-            if not self._handle.read(1):
-                raise DataRefused(f"{self._file.name}: expected rows; the file is empty.")
-            self._parquet = pq.ParquetFile(self._handle, buffer_size=_BUFFER_BYTES, pre_buffer=False)
+            if not handle.read(1):
+                raise DataRefused(f"{name}: expected rows; the file is empty.")
+            self._parquet = pq.ParquetFile(
+                handle, buffer_size=_BUFFER_BYTES, pre_buffer=False, page_checksum_verification=True
+            )
             schema = self._parquet.schema_arrow
             names = schema.names
-        self._layout = lay_out(self._file.name, names, self._wanted)
+        self._layout = lay_out(name, names, wanted)
         self.ids_given = self._layout.id is not None
-        types = [_carried_type(schema.types[index]) for index in self._layout.others]
-        self.header = carried([names[index] for index in self._layout.others], types)
-        self._refuse_types(schema)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close the file."""
-        self._open.close()
+        types = [carried_type(schema.types[index]) for index in self._layout.others]
+        self.header: tuple[Column, ...] | None = carried([names[index] for index in self._layout.others], types)
+        self._refuse_types(schema, wanted)
 
     def __iter__(self) -> Iterator[Row]:
         """Give the rows, faulty ones too; the values of a row are the batch it is in and its place there."""
         layout = self._layout
         for batch in self._batches():
-            texts = _as_bytes(batch.column(layout.text))
-            ids = itertools.repeat(None) if layout.id is None else _as_ids(batch.column(layout.id))
             with self._translated():
+                texts = as_bytes(batch.column(layout.text))
+                ids = itertools.repeat(None) if layout.id is None else as_ids(batch.column(layout.id))
                 others = self._others(batch)
-                broken = _broken_rows(others)
+                broken = broken_rows(others)
             for place, (text, identifier) in enumerate(zip(texts, ids, strict=False)):
                 if place in broken:
                     yield _shown_faulty(identifier, text, Reason.BAD_ENCODING, "a value is not valid, or not UTF-8")
@@ -104,14 +109,30 @@ class ParquetRows:
         return row.raw or _shown(row.id, row.text)
 
     def digest(self) -> str:
-        """Give the sha256 of the file on disk."""
+        """Give the sha256 of the file on disk.
+
+        Raises:
+            DataRefused: the file was written to since it was opened, so that rows and digest may not belong together.
+
+        """
         with self._translated():
             self._handle.seek(0)
-            return hashlib.file_digest(self._handle, "sha256").hexdigest()
+            digest = hashlib.file_digest(self._handle, "sha256").hexdigest()
+        if _state(self._handle) != self._state:
+            raise DataRefused(
+                f"{self._name}: expected a file at rest; it changed while it was read.",
+                todo="Let nothing write to the file while it is read, and start again.",
+            )
+        return digest
 
     def _batches(self) -> Iterator[Any]:
+        rows, promised = 0, self._parquet.metadata.num_rows
         with self._translated():
-            yield from self._parquet.iter_batches(batch_size=_BATCH_ROWS)
+            for batch in self._parquet.iter_batches(batch_size=_BATCH_ROWS):
+                rows += batch.num_rows
+                yield batch
+            if rows != promised:
+                raise ValueError(f"its footer promises {promised} rows, {rows} came")
 
     def _others(self, batch: Any) -> Any:
         import pyarrow as pa
@@ -125,16 +146,16 @@ class ParquetRows:
         names = [str(index) for index in range(len(columns))]
         return pa.record_batch(arrays, names=names)
 
-    def _refuse_types(self, schema: Any) -> None:
+    def _refuse_types(self, schema: Any, wanted: Wanted) -> None:
         import pyarrow as pa
 
-        name, faults = self._file.name, []
-        if not _is_string(text := schema.types[self._layout.text]):
-            faults.append(f"the text column {self._wanted.text!r} has the type {text}, not string")
+        faults = []
+        if not is_string(text := schema.types[self._layout.text]):
+            faults.append(f"the text column {wanted.text!r} has the type {text}, not string")
         if self._layout.id is not None:
             given = schema.types[self._layout.id]
-            if not _is_string(given) and not pa.types.is_integer(given):
-                faults.append(f"the id column {self._wanted.id!r} has the type {given}, neither string nor integer")
+            if not is_string(given) and not pa.types.is_integer(given):
+                faults.append(f"the id column {wanted.id!r} has the type {given}, neither string nor integer")
         for column in self.columns():
             with contextlib.suppress(pa.ArrowNotImplementedError):
                 pa.array([], column.type).take(pa.array([], pa.int64()))
@@ -142,7 +163,7 @@ class ParquetRows:
             faults.append(f"the column {column.source!r} has the type {column.type}, which cannot be carried along")
         if faults:
             raise DataRefused(
-                f"{name}: expected columns of other types:", faults=faults, todo="Convert or drop these columns."
+                f"{self._name}: expected columns of other types:", faults=faults, todo="Convert or drop these columns."
             )
 
     @contextlib.contextmanager
@@ -154,9 +175,14 @@ class ParquetRows:
         except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise DataRefused(
-                f"{self._file.name}: expected a whole Parquet file, as its name says; it cannot be read ({reason}).",
+                f"{self._name}: expected a whole Parquet file, as its name says; it cannot be read ({reason}).",
                 todo="Write or fetch the file again.",
             ) from error
+
+
+def _state(handle: BufferedReader) -> tuple[int, int]:
+    about = os.fstat(handle.fileno())
+    return about.st_size, about.st_mtime_ns
 
 
 def _row(identifier: bytes | None, text: bytes | None, values: Any) -> Row:
@@ -185,65 +211,3 @@ def _readable(value: bytes | None) -> str | None:
 
 def _shown(identifier: str | None, text: str | None) -> bytes:
     return json.dumps({"id": identifier, "text": text}, ensure_ascii=False).encode("utf-8")
-
-
-def _plain(array: Any) -> Any:
-    import pyarrow as pa
-
-    return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
-
-
-def _is_string(kind: Any) -> bool:
-    import pyarrow as pa
-
-    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
-
-
-def _as_bytes(array: Any) -> list[bytes | None]:
-    import pyarrow as pa
-
-    values: list[bytes | None] = _plain(array).cast(pa.large_binary()).to_pylist()
-    return values
-
-
-def _as_ids(array: Any) -> list[bytes | None]:
-    import pyarrow as pa
-
-    if pa.types.is_integer(array.type):
-        return [None if value is None else str(value).encode() for value in array.to_pylist()]
-    return _as_bytes(array)
-
-
-def _carried_type(kind: Any) -> Any:
-    """Give the type in which a column goes on: its own, but for views, which Arrow cannot take rows from."""
-    import pyarrow as pa
-
-    if pa.types.is_string_view(kind):
-        return pa.string()
-    return pa.binary() if pa.types.is_binary_view(kind) else kind
-
-
-def _broken_rows(batch: Any) -> set[int]:
-    """Find the rows with a value that is not valid, such as a string that is not UTF-8."""
-    import pyarrow as pa
-
-    broken: set[int] = set()
-    for array in batch.columns:
-        try:
-            array.validate(full=True)
-        except pa.ArrowInvalid:
-            plain = _plain(array)
-            broken.update(place for place in range(len(plain)) if not _valid(plain, place))
-    return broken
-
-
-def _valid(array: Any, place: int) -> bool:
-    import pyarrow as pa
-
-    try:
-        # A copy: a slice would be judged together with what stands around it.
-        array.take(pa.array([place])).validate(full=True)
-    except pa.ArrowInvalid:
-        return False
-    return True

@@ -23,7 +23,7 @@ from eqn.corpus.identity import Identity, IdentityGiver, IdentityScan, duplicate
 from eqn.corpus.inputs import InputFile
 from eqn.corpus.json_rows import JsonRows
 from eqn.corpus.lines import TextFile
-from eqn.corpus.parquet_rows import ParquetRows
+from eqn.corpus.parquet_rows import open_parquet
 from eqn.corpus.quarantine import Quarantined, quarantined
 from eqn.corpus.rows import Fault, Row, RowReader
 from eqn.corpus.txt_rows import TextRows
@@ -191,7 +191,7 @@ class _Reading:
 @contextlib.contextmanager
 def _opened(file: InputFile, wanted: Wanted) -> Iterator[tuple[RowReader, Callable[[], str]]]:
     if file.format == "parquet":
-        with ParquetRows(file, wanted) as parquet:
+        with open_parquet(file, wanted) as parquet:
             yield parquet, parquet.digest
     else:
         with TextFile(file) as text:

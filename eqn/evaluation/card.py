@@ -20,8 +20,8 @@ _LIMITS = """\
 """
 
 
-def model_card(description: "Description", test: Evaluation, baselines: Mapping[str, Evaluation]) -> str:
-    """Write the card in Markdown. All figures of the model are on the test split unless the text says otherwise."""
+def model_card(description: "Description", test: Evaluation, baselines: Mapping[str, Mapping[str, float]]) -> str:
+    """Write the card in Markdown: the model's figures on the test split, beside the baselines' by their names."""
     recipe, corpus, backbone = description.recipe, description.corpus, description.backbone
     rows = corpus["rows"]
     return f"""---
@@ -39,7 +39,7 @@ thresholds were chosen on {rows["dev"]:,} others, and the figures below come fro
 
 ## Figures on test
 
-{_comparison({f"this model ({recipe['name']})": test, **baselines})}
+{_comparison({f"this model ({recipe['name']})": test.summary(), **baselines})}
 
 A label counts as given when its intensity reaches that emotion's threshold, chosen on dev. The Brier skill compares
 with always answering the shares of the training rows: 0 is no better, 1 is perfect.
@@ -74,27 +74,31 @@ Training data digest `{corpus["digest"]}`; backbone weights digest `{backbone["d
 """
 
 
-def comparison_rows(evaluations: Mapping[str, Evaluation]) -> list[dict[str, str]]:
-    """Give one row of rounded figures for each evaluation, best macro-F1 first, for any table."""
-    ordered = sorted(evaluations.items(), key=lambda item: -item[1].emotions.macro_f1)
+COMPARED = {
+    "macro F1": "macro_f1",
+    "micro F1": "micro_f1",
+    "Ekman macro F1": "ekman_macro_f1",
+    "sentiment macro F1": "sentiment_macro_f1",
+    "mAP": "map",
+    "Brier": "brier",
+    "Brier skill": "brier_skill",
+}
+"""What stands in a table of models: the column's head, and the figure's name in `Evaluation.summary`."""
+
+
+def comparison_rows(figures: Mapping[str, Mapping[str, float]]) -> list[dict[str, str]]:
+    """Give one row of rounded figures for each model, best macro-F1 first, for any table."""
+    ordered = sorted(figures.items(), key=lambda item: -item[1]["macro_f1"])
     return [
-        {
-            "model": name,
-            "macro F1": f"{figures.emotions.macro_f1:.3f}",
-            "micro F1": f"{figures.emotions.micro_f1:.3f}",
-            "Ekman macro F1": f"{figures.ekman.macro_f1:.3f}",
-            "sentiment macro F1": f"{figures.sentiment.macro_f1:.3f}",
-            "mAP": f"{figures.map:.3f}",
-            "Brier": f"{figures.brier:.4f}",
-            "Brier skill": f"{figures.brier_skill:.3f}",
-            "rows": str(figures.n),
-        }
-        for name, figures in ordered
+        {"model": name}
+        | {head: f"{row[key]:.4f}" if key == "brier" else f"{row[key]:.3f}" for head, key in COMPARED.items()}
+        | {"rows": f"{row['n']:.0f}"}
+        for name, row in ordered
     ]
 
 
-def _comparison(evaluations: Mapping[str, Evaluation]) -> str:
-    rows = comparison_rows(evaluations)
+def _comparison(figures: Mapping[str, Mapping[str, float]]) -> str:
+    rows = comparison_rows(figures)
     lines = ["| " + " | ".join(rows[0]) + " |", "|" + "---|" * len(rows[0])]
     return "\n".join(lines + ["| " + " | ".join(row.values()) + " |" for row in rows])
 

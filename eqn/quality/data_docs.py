@@ -10,6 +10,7 @@ with replacing(docs) as fresh:      # a new folder beside `docs`
 import contextlib
 import dataclasses
 import errno
+import html
 import json
 import re
 import tempfile
@@ -75,10 +76,33 @@ def tidy(site: Path) -> None:
 
 
 def save_validation(site: Path, validation: Validation) -> None:
-    """Write the outcome beside the pages, in a form that may be moved to another place or machine."""
+    """Write the outcome beside the pages, in a form that may be moved to another place, and onto the index."""
     movable = dataclasses.replace(validation, data_docs=INDEX)
     outcome = {"rules": rules_digest(), "validation": as_json(movable)}
     (site / OUTCOME).write_text(json.dumps(outcome, indent=1) + "\n", "utf-8")
+    results = [page.relative_to(site).as_posix() for page in sorted((site / "validations").rglob("*.html"))]
+    index = (site / INDEX).read_text("utf-8").replace("<body>", f"<body>\n{_verdict(validation, results)}", 1)
+    (site / INDEX).write_text(index, "utf-8", errors="backslashreplace")  # a directory's name may be no UTF-8
+
+
+def _verdict(validation: Validation, results: list[str]) -> str:
+    # Great Expectations' own index is filled by scripts from public networks: without them it would say nothing.
+    lines = [f"{finding.severity}: {finding.what}" for finding in validation.findings] or ["no findings"]
+    links = [f'<a href="{html.escape(page)}">all expectations</a>' for page in results]
+    links.append(f'<a href="{OUTCOME}">every failing row</a>')
+    facts = f"{validation.rows:,} rows, {validation.expectations} expectations, digest {validation.digest}"
+    return "\n".join(
+        [
+            '<section style="padding: 1em 3em">',
+            f"<h1>{html.escape(validation.subject)}: {'passed' if validation.passed else 'refused'}</h1>",
+            f"<p>{html.escape(facts)}</p>",
+            "<ul>",
+            *(f"<li>{html.escape(line)}</li>" for line in lines),
+            "</ul>",
+            f"<p>{', '.join(links)}</p>",
+            "</section>",
+        ]
+    )
 
 
 def load_validation(docs: Path) -> Validation | None:
@@ -89,10 +113,11 @@ def load_validation(docs: Path) -> Validation | None:
     """
     try:
         outcome = json.loads((docs / OUTCOME).read_text("utf-8"))
+        current = outcome["rules"] == rules_digest()
         fields = dict(outcome["validation"])
         found = [Finding(**{**finding, "ids": tuple(finding["ids"])}) for finding in fields["findings"]]
         index = docs.absolute() / fields["data_docs"]
         validation = Validation(**{**fields, "findings": tuple(found), "data_docs": str(index)})
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return validation if outcome["rules"] == rules_digest() and index.is_file() else None
+    return validation if current and index.is_file() else None

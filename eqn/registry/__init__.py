@@ -9,6 +9,7 @@
     resolution     from what a person types to a verified package on this machine
     champions      the champion alias and its history
     promotion      a decision, made and carried out
+    training_run   a training that is tracked, registered, and not done twice
 
 MLflow is imported inside functions only (and in `pyfunc_model`, which only MLflow loads).
 """

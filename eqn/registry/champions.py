@@ -23,6 +23,10 @@ class Moved:
     """The version that was champion; None when there was none."""
     after: int
 
+    def __str__(self) -> str:
+        before = f"version {self.before}" if self.before else "none"
+        return f"Version {self.after} is champion now; before, it was {before}."
+
 
 def champion_of(rows: Sequence[VersionRow], settings: Settings) -> VersionRow | None:
     """Give the champion among the versions, None when there is none yet."""
@@ -35,7 +39,7 @@ def challenger_of(rows: Sequence[VersionRow], settings: Settings) -> VersionRow 
 
 
 def set_champion(version: int, settings: Settings) -> Moved:
-    """Make `version` champion, once its files were read back and verified.
+    """Make `version` champion, once its package is on this machine and verified.
 
     Raises:
         UsageError: there is no such version.
@@ -95,7 +99,7 @@ def _previous(rows: Sequence[VersionRow], settings: Settings) -> int:
     raise UsageError(
         "there is no champion before the present one to go back to.",
         faults=[f"versions: {', '.join(str(row.version) for row in rows) or 'none yet'}"],
-        todo="Name a version: eqn rollback --to VERSION",
+        todo="Name a version: eqn models rollback VERSION",
     )
 
 

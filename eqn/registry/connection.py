@@ -75,7 +75,7 @@ def connect(settings: Settings) -> "MlflowClient":
 
 def artifact_root(settings: Settings) -> str | None:
     """Give the place for a new experiment's artifacts; None leaves it to the server."""
-    return str(settings.artifacts) if urlsplit(settings.tracking_uri).scheme.startswith("sqlite") else None
+    return None if urlsplit(settings.tracking_uri).scheme in _SERVERS else str(settings.artifacts)
 
 
 def shown(address: str) -> str:
@@ -118,7 +118,7 @@ def _in_our_words(error: Exception, address: str) -> EqnError | None:
     status = getattr(getattr(error, "response", None), "status_code", 0)
     if any(words in text.lower() for words in _FULL) or getattr(error, "errno", 0) in {errno.ENOSPC, errno.EDQUOT}:
         return StorageFull(
-            f"no space is left for what MLflow at {address} shall keep.", todo="Free some space and run again."
+            f"no space is left for what MLflow at {address} keeps or delivers.", todo="Free some space and run again."
         )
     if "out-of-date database schema" in text:
         return UsageError(
@@ -128,7 +128,8 @@ def _in_our_words(error: Exception, address: str) -> EqnError | None:
     if code in _REFUSED or status in {401, 403} or isinstance(error, PermissionError):
         return StoreUnavailable(
             f"MLflow at {address} refuses access: {_first_line(text)}",
-            todo="Check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD (or MLFLOW_TRACKING_TOKEN).",
+            todo="Check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD (or MLFLOW_TRACKING_TOKEN); for a file, "
+            "its permissions.",
         )
     if any(words in text for words in _UNAVAILABLE) or code == "TEMPORARILY_UNAVAILABLE" or _is_network(error):
         return StoreUnavailable(

@@ -3,10 +3,8 @@
 All metrics are the dev split's; the test split decides nothing. Reading the figures and moving the alias is the work
 of `eqn.registry.promotion`.
 
-    >>> policy.primary, policy.least_gain
-    ('macro_f1', 0.002)
-    >>> decide(Standing(2, {"macro_f1": 0.412}, 1000), Standing(1, {"macro_f1": 0.400}, 1000), policy).promote
-    True
+A policy that asks for a gain of 0.002 in macro_f1, a candidate with 0.412 and a champion with 0.400 give
+"macro_f1 0.4120 against the champion's 0.4000: a gain of 0.012, enough where 0.002 is asked for."
 """
 
 import dataclasses

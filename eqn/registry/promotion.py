@@ -22,16 +22,21 @@ _INCOMPARABLE = (
     "Version {candidate.version} was evaluated on {candidate.corpus} and the champion, version {champion.version}, on "
     "{champion.corpus}: other data, so their figures say nothing about each other."
 )
+_MEASURED_AGAIN = (
+    "Version {candidate.version} was registered with figures on {candidate.corpus} and version {champion.version} with "
+    "figures on {champion.corpus}: both were measured again, on the same rows."
+)
 
 DevMetrics = Callable[[ModelRef], Mapping[str, float]]
-"""Measures a package on the dev split of the candidate's corpus."""
+"""Measures a package on a dev split, the same one in every call."""
 
 
 def promote(candidate_version: int | None, settings: Settings, *, dev_metrics_of: DevMetrics | None = None) -> Decision:
     """Make the candidate (default: the challenger, else the newest version) champion if it is better.
 
-    Asked again about the same pair under the same policy, it gives the same answer and writes nothing. A version that
-    was champion before does not come back by itself: that is what `rollback` is for.
+    Where the two were registered with figures on different data, both are measured again with `dev_metrics_of`; without
+    it the champion stays. Asked again about the same pair under the same policy, it gives the same answer and writes
+    nothing. A version that was champion before does not come back by itself: that is what `rollback` is for.
 
     Raises:
         UsageError: there is no such version, or none at all.
@@ -81,15 +86,16 @@ def _settled(
             candidate,
             champion,
             f"Version {candidate.version} was champion before and was replaced; "
-            f"`eqn rollback --to {candidate.version}` brings it back.",
+            f"`eqn models rollback {candidate.version}` brings it back.",
         )
-    if not candidate.decision:
-        return None
-    written = json.loads(candidate.decision)
-    same = written["champion"] == champion.version and written["policy"] == _policy(settings)
-    if not same or (can_measure and not written["comparable"]):
-        return None
-    return Decision(written["promote"], tuple(written["reasons"]), candidate.version, champion.version)
+    try:
+        written = json.loads(candidate.decision)
+        same = written["champion"] == champion.version and written["policy"] == _policy(settings)
+        if same and (written["comparable"] or not can_measure):
+            return Decision(written["promote"], tuple(written["reasons"]), candidate.version, champion.version)
+    except (ValueError, KeyError, TypeError):
+        return None  # no decision yet, or somebody typed into the tag: decide
+    return None
 
 
 def _decide(
@@ -97,18 +103,22 @@ def _decide(
 ) -> Decision:
     policy = settings.registry.promotion
     if champion is None:
-        return decide(_standing(candidate), None, policy)
+        return decide(Standing(candidate.version, candidate.metrics["dev"], candidate.train_rows), None, policy)
+    ours, theirs = candidate.metrics["dev"], champion.metrics["dev"]
     notes = []
     if not champion.champion_since:
         notes.append(f"Version {champion.version} was made champion by hand.")
-    if _same_corpus(candidate, champion):
-        figures = champion.metrics["dev"]
-    elif dev_metrics_of is None:
-        return _kept(candidate, champion, _INCOMPARABLE.format(candidate=candidate, champion=champion))
-    else:
-        figures = dev_metrics_of(fetch(champion.version, settings))
-        notes.append(f"The champion was measured again on the dev split of {candidate.corpus}.")
-    decision = decide(_standing(candidate), Standing(champion.version, figures, champion.train_rows), policy)
+    if not _same_corpus(candidate, champion):
+        if dev_metrics_of is None:
+            return _kept(candidate, champion, _INCOMPARABLE.format(candidate=candidate, champion=champion))
+        # Both, and not the champion alone: whichever rows are measured on, they are then the same rows.
+        ours, theirs = (dev_metrics_of(fetch(row.version, settings)) for row in (candidate, champion))
+        notes.append(_MEASURED_AGAIN.format(candidate=candidate, champion=champion))
+    decision = decide(
+        Standing(candidate.version, ours, candidate.train_rows),
+        Standing(champion.version, theirs, champion.train_rows),
+        policy,
+    )
     return Decision(decision.promote, (*decision.reasons, *notes), candidate.version, champion.version)
 
 
@@ -132,10 +142,6 @@ def _kept(candidate: VersionRow, champion: VersionRow, reason: str) -> Decision:
 
 def _same_corpus(candidate: VersionRow, champion: VersionRow) -> bool:
     return candidate.corpus_digest == champion.corpus_digest
-
-
-def _standing(row: VersionRow) -> Standing:
-    return Standing(row.version, row.metrics["dev"], row.train_rows)
 
 
 def _policy(settings: Settings) -> dict[str, object]:

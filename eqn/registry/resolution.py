@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _URI = re.compile(r"models:/(?P<name>[\w.-]+)(?:/(?P<version>[0-9]+)|@(?P<alias>[\w.-]+))")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_DELETE = "Delete version {version} in MLflow, or move its alias with `eqn rollback`; then train again."
+_DELETE = "Delete version {version} in MLflow and train again, or choose another with `eqn models rollback`."
 
 
 def resolve(model: str, settings: Settings) -> ModelRef:
@@ -64,7 +64,8 @@ def fetch(version: int, settings: Settings, *, name: str = "") -> ModelRef:
     digest = _registered_digest(client, name, version, settings)
     place = settings.models / digest
     if not _is_whole(place):
-        _download(client, name, version, place, settings)
+        with translated(settings.tracking_uri):
+            _download(client, name, version, place, settings)
     return ModelRef(str(place), digest, name, version)
 
 

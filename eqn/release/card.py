@@ -22,8 +22,8 @@ configs:
 
 # {plan.dataset}: 28 emotion intensities
 
-{summary.rows:,} texts annotated by EQN. {quarantined:,} further rows could not be used: they are in `quarantine/`, each
-with its reason. {summary.truncated:,} texts were longer than the model reads and are marked `truncated`;
+{summary.rows:,} texts annotated by EQN. {quarantined:,} further rows could not be used: they are in `quarantine/`,
+each with its reason. {summary.truncated:,} texts were longer than the model reads and are marked `truncated`;
 {summary.unlabelled:,} texts reach no emotion's threshold and have no `labels`.
 
 ```python
@@ -38,9 +38,9 @@ DuckDB, Polars and `datasets.load_dataset` read the same directory.
 
 | column | type | meaning |
 |---|---|---|
-| id | string | as given; else the first 16 hex digits of the text's sha256, a dash, and its occurrence in the file |
+| id | string | as given; else 16 hex digits of the text's sha256, a dash, and its occurrence in the file |
 | text | string | as given |
-| the input's other columns | as given | one named like an emotion became `gold_<emotion>`, one like ours `input_<name>` |
+| the input's others | as given | one named like an emotion became `gold_<emotion>`, one like ours `input_<name>` |
 | truncated | bool | the text was longer than the model reads |
 | admiration ... neutral | float32 | intensity in [0, 1], rounded to 4 decimals |
 | labels | list of string | emotions whose intensity reaches the model's threshold for them, strongest first |
@@ -54,11 +54,17 @@ DuckDB, Polars and `datasets.load_dataset` read the same directory.
 ## Made by
 
 Model digest `{plan.model.digest}`, job `{plan.job}`, contract version {VERSION}.
-{"; ".join(f"{name.replace('_', ' ')} {value}" for name, value in sorted(plan.options.items()) if "column" not in name)}.
+{_how(plan)}.
 
 The intensities say how a text reads to a model trained on English comments from Reddit, not what its author feels. Do
 not use them to judge people.
 """
+
+
+def _how(plan: Plan) -> str:
+    # Not the columns' names: they are the user's.
+    told = {name: value for name, value in sorted(plan.options.items()) if not name.endswith("_column")}
+    return "; ".join(f"{name.replace('_', ' ')}: {value}" for name, value in told.items())
 
 
 def _emotions(summary: Summary) -> str:

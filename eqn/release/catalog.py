@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 
 from eqn.errors import ArtifactRefused, UsageError
 from eqn.records import ReleaseRef
-from eqn.release.manifest import Manifest, check_dataset_name, manifest_key
+from eqn.release.manifest import Manifest, check_dataset_name, is_dataset_name, manifest_key
 from eqn.store.interface import ObjectStore
 
 
@@ -15,9 +15,9 @@ def release_numbers(store: ObjectStore, dataset: str) -> list[int]:
     return sorted(int(name.stem) for name in names if name.suffix == ".json" and name.stem.isdecimal())
 
 
-def datasets(store: ObjectStore, names: list[str]) -> list[str]:
-    """Give those of `names` that have a release."""
-    return [name for name in names if release_numbers(store, name)]
+def datasets(store: ObjectStore) -> list[str]:
+    """Give the names of the datasets that have a release."""
+    return [name for name in store.folders() if is_dataset_name(name) and release_numbers(store, name)]
 
 
 def read_manifest(store: ObjectStore, dataset: str, number: int | None = None) -> Manifest:

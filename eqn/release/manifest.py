@@ -112,6 +112,11 @@ class Manifest:
         return manifest
 
 
+def is_dataset_name(name: str) -> bool:
+    """Tell whether `name` can name a dataset."""
+    return bool(_NAME.fullmatch(name))
+
+
 def check_dataset_name(name: str) -> str:
     """Give `name` back if it can name a dataset.
 
@@ -119,7 +124,7 @@ def check_dataset_name(name: str) -> str:
         UsageError: it cannot.
 
     """
-    if not _NAME.fullmatch(name):
+    if not is_dataset_name(name):
         raise UsageError(
             f"expected a dataset name of lower-case letters, digits, '.', '_' and '-'; got {name!r}.",
             todo="Choose another --dataset.",

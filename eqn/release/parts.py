@@ -23,6 +23,10 @@ Report = Callable[[int, int], None]
 """Hears of annotated rows and their tokens."""
 
 
+def unheard(rows: int, tokens: int) -> None:
+    """Hear nothing."""
+
+
 @dataclasses.dataclass(slots=True)
 class Written:
     """What is in the job's folder so far."""
@@ -148,7 +152,9 @@ def _conformed(table: "pa.Table", schema: "pa.Schema") -> "pa.Table":
     import pyarrow as pa
 
     columns = [
-        table.column(field.name).cast(field.type) if field.name in table.column_names else pa.nulls(len(table), field.type)
+        table.column(field.name).cast(field.type)
+        if field.name in table.column_names
+        else pa.nulls(len(table), field.type)
         for field in schema
     ]
     return pa.table(columns, schema=schema)

@@ -11,8 +11,8 @@ from eqn.annotation.columns import output_schema
 from eqn.annotation.shards import ROWS
 from eqn.corpus.contract import ID_COLUMN, TEXT_COLUMN, VERSION
 from eqn.corpus.inputs import InputFile
-from eqn.corpus.reader import Batch, FileScan, read_batches, scan
-from eqn.quality.gate import InboxRow
+from eqn.corpus.reader import Batch, FileScan, read_batches
+from eqn.quality.inputs import scan_all
 from eqn.records import ModelRef
 from eqn.release.catalog import find_job, read_manifest, release_numbers
 from eqn.release.manifest import InputEntry, Manifest, check_dataset_name
@@ -84,7 +84,7 @@ def make_plan(
 
     """
     check_dataset_name(dataset)
-    scans = [scan(file, text_column=text_column, id_column=id_column) for file in inputs]
+    scans = scan_all(inputs, text_column=text_column, id_column=id_column)
     schema = output_schema(_columns(scans))
     options = annotator.options | {"shard_rows": ROWS, "text_column": text_column, "id_column": id_column}
     named = [(file.name, found.digest) for file, found in zip(inputs, scans, strict=True)]
@@ -111,18 +111,6 @@ def make_plan(
         published=find_job(store, dataset, job),
         previous=previous,
     )
-
-
-def inbox_rows(plan: Plan) -> Iterator[InboxRow]:
-    """Read the inputs as the quality gate wants to see them."""
-    for source in plan.sources:
-        name, number = source.file.name, 0
-        for batch in plan.batches(source):
-            for item in batch.quarantined:
-                yield InboxRow(name, item.row, item.id, None, item.reason.value)
-            for identifier, text in zip(*(batch.table.column(i).to_pylist() for i in (0, 1)), strict=True):
-                number += 1
-                yield InboxRow(name, number, identifier, text)
 
 
 def _columns(scans: Sequence[FileScan]) -> list[tuple[str, "pa.DataType"]]:

@@ -4,10 +4,8 @@ A rerun of the same job writes the same bytes under the same keys, so it goes on
 other work write into other folders; whose manifest comes second takes the next number.
 """
 
-import dataclasses
-import datetime
 import uuid
-from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 from eqn import __version__
@@ -18,7 +16,7 @@ from eqn.records import ReleaseRef
 from eqn.release.card import dataset_card
 from eqn.release.catalog import find_job, reference, release_numbers
 from eqn.release.manifest import FileEntry, Manifest, content_digest, files_key, manifest_key
-from eqn.release.parts import PartWriter, Written, documents, put_document
+from eqn.release.parts import PartWriter, Report, Written, documents, put_document, unheard
 from eqn.release.plan import Plan
 from eqn.store.interface import ObjectStore
 
@@ -32,7 +30,7 @@ def publish(
     annotator: Annotator,
     *,
     quality: Path | None = None,
-    report: Callable[[int, int], None] = lambda rows, tokens: None,
+    report: Report = unheard,
 ) -> ReleaseRef:
     """Carry out `plan`: annotate, write, and commit the release.
 
@@ -80,7 +78,7 @@ def _manifest(plan: Plan, written: Written, *, number: int, commit_id: str) -> M
         path=files_key(plan.dataset, plan.job),
         commit_id=commit_id,
         content_digest=content_digest(files),
-        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
         eqn_version=__version__,
         contract=VERSION,
         model={"name": plan.model.name, "version": plan.model.version, "digest": plan.model.digest},

@@ -87,6 +87,12 @@ class DirectoryStore:
         )
         yield from sorted(found)
 
+    def folders(self, prefix: str = "") -> Iterator[str]:
+        """Give the names of the folders directly below the folder `prefix`, sorted."""
+        folder = self._path(prefix) if prefix else self.root
+        if folder.is_dir():
+            yield from sorted(path.name for path in folder.iterdir() if path.is_dir())
+
     def delete(self, key: str) -> None:
         """Remove a key; a missing one is no error."""
         path = self._path(key)

@@ -38,6 +38,9 @@ class ObjectStore(Protocol):
     def list(self, prefix: str) -> Iterator[str]:
         """Give the keys under the folder `prefix`, sorted."""
 
+    def folders(self, prefix: str = "") -> Iterator[str]:
+        """Give the names of the folders directly below the folder `prefix`, sorted."""
+
     def delete(self, key: str) -> None:
         """Remove a key; a missing one is no error."""
 

@@ -42,6 +42,12 @@ class MemoryStore:
         folder = prefix.rstrip("/") + "/"
         yield from sorted(key for key in self._content if key.startswith(folder))
 
+    def folders(self, prefix: str = "") -> Iterator[str]:
+        """Give the names of the folders directly below the folder `prefix`, sorted."""
+        start = f"{prefix}/" if prefix else ""
+        below = (key.removeprefix(start) for key in self._content if key.startswith(start))
+        yield from sorted({rest.partition("/")[0] for rest in below if "/" in rest})
+
     def delete(self, key: str) -> None:
         """Remove a key; a missing one is no error."""
         self._content.pop(key, None)

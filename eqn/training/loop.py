@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from eqn.model.batching import BatchPlan, sorted_batches
 from eqn.model.encoding import padded
 from eqn.model.network import EmotionNetwork
 from eqn.model.scoring import autocast
@@ -21,6 +22,8 @@ from eqn.training.recipes import Recipe
 
 _SECONDS_BETWEEN_CHECKPOINTS = 60.0
 _STEPS_BETWEEN_EVENTS = 10
+_AT_ONCE = BatchPlan(rows=1024, tokens=4096)
+"""What is computed together; 64 rows of 64 tokens fit."""
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -108,20 +111,28 @@ class _Run:
             self._epoch = step // self.per_epoch
             self._batches = epoch_batches(self.lengths, self.batch, seed=(self.stage.seed, self._epoch))
         rows = self._batches[step % self.per_epoch]
+        self.optimizer.zero_grad(set_to_none=True)
         for group in self.optimizer.param_groups:
             group["lr"] = group["rate"] * learning_rate(step, self.steps, recipe)
+        loss = torch.zeros((), device=self.device)
+        # A batch of long rows is computed in pieces: the gradient is the same, the memory bounded.
+        for piece in sorted_batches([self.lengths[row] for row in rows], _AT_ONCE):
+            loss += self._backward([rows[position] for position in piece], share=len(piece) / len(rows))
+        torch.nn.utils.clip_grad_norm_(self.stage.network.parameters(), recipe.clip)
+        self.optimizer.step()
+        self._losses.append(loss)
+        self._texts += len(rows)
+        self._done += 1
+
+    def _backward(self, rows: list[int], *, share: float) -> Tensor:
+        """Add the gradient of `rows`, weighted by their share of the batch, and give their part of its loss."""
         ids, mask = padded([self.stage.ids[row] for row in rows], pad=self.pad, device=self.device)
         targets = torch.from_numpy(self.stage.targets[rows]).to(self.device)
         with autocast(self.device, self.stage.precision):
             logits = self.stage.network(ids, mask)
-        loss = binary_cross_entropy_with_logits(logits.float(), targets)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.stage.network.parameters(), recipe.clip)
-        self.optimizer.step()
-        self._losses.append(loss.detach())
-        self._texts += len(rows)
-        self._done += 1
+        loss = share * binary_cross_entropy_with_logits(logits.float(), targets)
+        loss.backward()  # type: ignore[no-untyped-call]  # torch
+        return loss.detach()
 
     def check_due(self, step: int) -> bool:
         """Tell whether dev is due after `step` steps: `checks` times, evenly, and at the end."""

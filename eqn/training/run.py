@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from eqn.corpus.goemotions import Corpus, Split
 from eqn.emotions import EMOTIONS
 from eqn.evaluation.card import model_card
-from eqn.evaluation.metrics import Evaluation, evaluate_scores
+from eqn.evaluation.metrics import evaluate_scores
 from eqn.evaluation.thresholds import choose_thresholds, dev_score
 from eqn.model.backbone import Backbone, load_backbone
 from eqn.model.encoding import Encoded, encode
@@ -42,8 +42,8 @@ class Order:
     """Directory of the package; must be free."""
     backbones: Path
     """Where fetched backbones are kept."""
-    baselines: Mapping[str, Evaluation] = dataclasses.field(default_factory=dict)
-    """Evaluations on test to show beside the model's in its card."""
+    baselines: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
+    """Figures on test to show beside the model's in its card."""
 
 
 def training_key(recipe: Recipe, *, corpus_digest: str, backbone_digest: str, seed: int) -> str:
@@ -116,7 +116,7 @@ class _Session:
             held_out = np.flatnonzero(assigned == fold)
             if not file.is_file():
                 seen = np.flatnonzero(assigned != fold)
-                network = self._fit(f"stage A, fold {fold + 1} of {folds}", seen, targets, seed=fold + 1)
+                network = self._fit(f"stage A fold {fold + 1} of {folds}", seen, targets, seed=fold + 1)
                 _write_array(file, self._scorer(network).scores(self._rows("train", held_out)))
             predicted[held_out] = np.load(file, allow_pickle=False)
         return predicted

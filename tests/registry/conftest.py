@@ -5,6 +5,7 @@ import json
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -94,7 +95,7 @@ def package(tmp_path: Path) -> PackageWriter:
     """Give a function that writes a package and gives its directory."""
     written = iter(range(1000))
 
-    def write(**facts: object) -> Path:
+    def write(**facts: Any) -> Path:
         number = next(written)
         facts.setdefault("weights", f"weights {number}".encode())
         return write_package(tmp_path / "packages" / str(number), **facts)
@@ -106,7 +107,7 @@ def package(tmp_path: Path) -> PackageWriter:
 def trained(settings: Settings, package: PackageWriter) -> Trainer:
     """Give a function that registers a package with the figures it is given, as training does."""
 
-    def train(**facts: object) -> ModelRef:
+    def train(**facts: Any) -> ModelRef:
         with tracking.run(settings, "a run") as run:
             return register(package(**facts), run.id, settings, validation_passed=True)
 

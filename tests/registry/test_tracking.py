@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from eqn.errors import UsageError
 from eqn.records import CorpusRef, Finding, Validation
 from eqn.registry import tracking
@@ -31,7 +32,7 @@ def test_a_run_keeps_its_parameters_figures_and_files(settings: Settings, tmp_pa
         run.artifact(report, folder="reports")
 
     found = recorded(settings, run.id)
-    assert ("minilm", "FINISHED") == (found.info.run_name, found.info.status)
+    assert (found.info.run_name, found.info.status) == ("minilm", "FINISHED")
     assert found.data.params == {"epochs": "3", "rate": "1e-05"}
     assert found.data.metrics == {"train/loss": 0.4, "dev/macro_f1": 0.1}
     assert found.data.tags["eqn.kind"] == "training"
@@ -61,7 +62,7 @@ def test_more_figures_than_mlflow_takes_at_once_are_all_kept(settings: Settings)
         run.metrics({f"m{n}": n for n in range(1500)}, step=0)
 
     found = recorded(settings, run.id)
-    assert (150, 1500) == (len(found.data.params), len(found.data.metrics))
+    assert (len(found.data.params), len(found.data.metrics)) == (150, 1500)
 
 
 def test_a_figure_that_is_no_number_does_not_end_the_run(settings: Settings) -> None:

@@ -41,7 +41,7 @@ def test_the_model_stands_in_mlflow_as_code_with_signature_and_requirements(
 
     trained()
     (folder,) = settings.artifacts.glob("models/*/artifacts")
-    info: Any = mlflow.models.get_model_info(str(folder))
+    info: Any = mlflow.models.Model.load(str(folder))
     assert info.flavors["python_function"]["loader_module"] == "mlflow.pyfunc.loaders.code_model"
     assert [column.name for column in info.signature.inputs] == ["text"]
     assert (len(info.signature.outputs), info.signature.outputs.input_names()[0]) == (28, "admiration")
@@ -146,5 +146,5 @@ assert promotion.promote(None, settings).promote
     here.mkdir()
     done = subprocess.run([sys.executable, "-c", code], cwd=here, capture_output=True, text=True, check=False)
 
-    assert (0, "", "") == (done.returncode, done.stdout, done.stderr)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert list(here.iterdir()) == []

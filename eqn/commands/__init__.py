@@ -1,0 +1,1 @@
+"""The commands of `eqn`, a file for each stage. A command parses, calls the library, and prints."""

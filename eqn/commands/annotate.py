@@ -1,0 +1,139 @@
+"""`eqn annotate`: one text into bars, or whole files into a published release."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from eqn.commands.shared import IdColumn, Json, TextColumn, out, package_of, people, print_json, say
+from eqn.corpus.contract import ID_COLUMN, TEXT_COLUMN
+from eqn.emotions import EMOTIONS
+from eqn.errors import UsageError
+from eqn.records import ReleaseRef, as_json
+
+if TYPE_CHECKING:
+    from eqn.release.annotate import Prepared
+    from eqn.release.plan import Plan
+
+Inputs = Annotated[
+    list[str] | None,
+    typer.Argument(help="Files, folders or globs of csv, tsv, jsonl, parquet, txt; plain or .gz.", show_default=False),
+]
+Text = Annotated[str | None, typer.Option("--text", help="Annotate this text and show 28 bars.", show_default=False)]
+DatasetName = Annotated[str | None, typer.Option(help="Name of the dataset to publish.", show_default=False)]
+Out = Annotated[
+    str | None,
+    typer.Option(help="Store to publish in. Default: $EQN_STORE, else the state folder.", show_default=False),
+]
+Model = Annotated[str, typer.Option("--model", help="A package directory, a version, models:/..., or an alias.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Scan, say what would be done, write nothing.")]
+
+
+def annotate(
+    inputs: Inputs = None,
+    *,
+    text: Text = None,
+    dataset: DatasetName = None,
+    out: Out = None,
+    model: Model = "champion",
+    text_column: TextColumn = TEXT_COLUMN,
+    id_column: IdColumn = ID_COLUMN,
+    dry_run: DryRun = False,
+    json: Json = False,
+) -> None:
+    """Annotate a text on the command line, or whole files into a published release. Inputs are never changed.
+
+    Examples: eqn annotate --text "I can't stop smiling"; eqn annotate letters/*.csv --dataset letters
+    """
+    if (text is None) == (not inputs):
+        raise UsageError("expected either INPUT... or --text.", todo='Try: eqn annotate --text "I can\'t stop smiling"')
+    if text is not None:
+        _annotate_text(text, model=model, json=json)
+        return
+    if dataset is None:
+        raise UsageError(
+            "expected --dataset beside the inputs: it names what is published.", todo="Try: --dataset letters"
+        )
+    prepared = _prepare(
+        inputs or [], dataset=dataset, out=out, model=model, text_column=text_column, id_column=id_column
+    )
+    if dry_run:
+        _show_plan(prepared.plan, json=json)
+        return
+    published = _publish(prepared)
+    if json:
+        print_json(as_json(published))
+        return
+    done = "is already published as" if published.already_published else "is published as"
+    say(f"{published.dataset} {done} release {published.number}: {published.rows:,} rows, ", end="")
+    say(f"{published.quarantined:,} quarantined\n{published.path}/data")
+
+
+def _prepare(
+    inputs: list[str], *, dataset: str, out: str | None, model: str, text_column: str, id_column: str
+) -> "Prepared":
+    from eqn.corpus.inputs import find_inputs
+    from eqn.registry.resolution import resolve
+    from eqn.release.annotate import Request, prepare
+    from eqn.settings import load_settings
+    from eqn.store.interface import open_store
+
+    settings = load_settings()
+    request = Request(
+        dataset=dataset,
+        inputs=find_inputs(inputs),
+        model=resolve(model, settings),
+        store=open_store(out or settings.store),
+        docs=settings.data_docs,
+        text_column=text_column,
+        id_column=id_column,
+    )
+    return prepare(request)
+
+
+def _publish(prepared: "Prepared") -> ReleaseRef:
+    from eqn.release.annotate import check_inputs, publish_prepared
+    from eqn.terminal import annotation_progress
+
+    if prepared.plan.published is not None:
+        return publish_prepared(prepared, None)
+    validation = check_inputs(prepared)
+    with annotation_progress(people, prepared.plan.rows_to_annotate) as report:
+        return publish_prepared(prepared, validation, report=report)
+
+
+def _annotate_text(text: str, *, model: str, json: bool) -> None:
+    from eqn.annotation.annotator import Annotator
+    from eqn.terminal import bars, printable
+
+    done = Annotator.load(package_of(model).path).annotation([text])
+    scores = {name: float(str(score)) for name, score in zip(EMOTIONS, done.scores[0], strict=True)}
+    if json:
+        print_json({"text": text, "intensities": scores, "labels": done.labels[0], "truncated": done.truncated[0]})
+        return
+    out.print(printable(text), markup=False, highlight=False, style="italic")
+    out.print(bars(scores, done.labels[0]))
+    say(f"labels: {', '.join(done.labels[0]) or 'no emotion reaches its threshold'}")
+
+
+def _show_plan(plan: "Plan", *, json: bool) -> None:
+    from eqn.terminal import table
+
+    rows = [
+        {
+            "input": source.file.name,
+            "rows": source.scan.rows,
+            "quarantine": source.scan.rows - source.scan.accepted,
+            "to do": "carry over" if source.carried else "annotate",
+        }
+        for source in plan.sources
+    ]
+    if json:
+        facts = {"dataset": plan.dataset, "job": plan.job, "model": str(plan.model), "rows": plan.rows}
+        facts["rows_to_annotate"] = 0 if plan.published else plan.rows_to_annotate
+        print_json(facts | {"published": plan.published.release if plan.published else None, "inputs": rows})
+        return
+    out.print(table(f"{plan.dataset}, by {plan.model}", rows))
+    if plan.published:
+        say(f"Nothing to do: this is published as release {plan.published.release}.")
+    else:
+        say(f"{plan.rows_to_annotate:,} rows would be annotated. Nothing was written.")

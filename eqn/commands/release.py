@@ -1,0 +1,128 @@
+"""`eqn release`: which releases there are, where they are, and whether they are whole."""
+
+import json as jsons
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from eqn.commands.shared import Dataset, Json, Number, Store, out, print_json, say, store_at
+
+if TYPE_CHECKING:
+    from eqn.release.manifest import Manifest
+
+app = typer.Typer(help="Look at published releases.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_(
+    dataset: Annotated[
+        str | None, typer.Argument(help="Name of the dataset. Default: all.", show_default=False)
+    ] = None,
+    *,
+    store: Store = None,
+    json: Json = False,
+) -> None:
+    """List releases, the newest first.
+
+    Example: eqn release list inbox
+    """
+    from eqn.release.catalog import datasets, read_manifest, release_numbers
+    from eqn.terminal import table
+
+    opened = store_at(store)
+    rows = [
+        _line(read_manifest(opened, name, number))
+        for name in ([dataset] if dataset else datasets(opened))
+        for number in reversed(release_numbers(opened, name))
+    ]
+    if json:
+        print_json(rows)
+    elif rows:
+        out.print(table("releases", rows))
+    else:
+        say("No release yet. Publish one: eqn annotate FILE --dataset NAME")
+
+
+@app.command()
+def show(dataset: Dataset, number: Number = None, *, store: Store = None, json: Json = False) -> None:
+    """Show a release: model, inputs, rows, files.
+
+    Example: eqn release show inbox 2
+    """
+    from eqn.release.catalog import read_manifest
+    from eqn.terminal import table
+
+    manifest = read_manifest(store_at(store), dataset, number)
+    if json:
+        print_json(jsons.loads(manifest.to_bytes()))
+        return
+    say(f"{dataset} release {manifest.release}, {manifest.created}, by {_model(manifest)}")
+    say(
+        f"{manifest.rows_in:,} rows in = {manifest.rows_out:,} out + {manifest.rows_quarantined:,} quarantined; "
+        f"{manifest.ids_in_several_files:,} ids stand in several inputs"
+    )
+    say(f"job {manifest.job}\n")
+    inputs = [
+        {"input": entry.name, "rows": entry.rows, "quarantined": _reasons(entry.quarantined) or "none"}
+        for entry in manifest.inputs
+    ]
+    out.print(table("inputs", inputs))
+    files = [
+        {"file": name, "rows": "" if entry.rows is None else entry.rows, "bytes": entry.bytes}
+        for name, entry in manifest.files.items()
+        if not name.startswith("quality/")
+    ]
+    out.print(table("files", files))
+
+
+@app.command()
+def path(dataset: Dataset, number: Number = None, *, store: Store = None, json: Json = False) -> None:
+    """Print where a release's folder is, for other tools.
+
+    Example: duckdb -c "from '$(eqn release path inbox)/data/*.parquet'"
+    """
+    from eqn.release.catalog import read_manifest
+
+    opened = store_at(store)
+    found = opened.address(read_manifest(opened, dataset, number).path)
+    if json:
+        print_json({"path": found})
+    else:
+        say(found)
+
+
+@app.command()
+def verify(dataset: Dataset, number: Number = None, *, store: Store = None, json: Json = False) -> None:
+    """Compare every byte of a release with what was published. Exit code 8 when something changed.
+
+    Example: eqn release verify inbox
+    """
+    from eqn.release.catalog import read_manifest, verify
+
+    opened = store_at(store)
+    manifest = read_manifest(opened, dataset, number)
+    verify(opened, manifest)
+    if json:
+        print_json({"dataset": dataset, "release": manifest.release, "files": len(manifest.files), "verified": True})
+    else:
+        say(f"{dataset} release {manifest.release}: all {len(manifest.files)} files are as they were published.")
+
+
+def _line(manifest: "Manifest") -> dict[str, object]:
+    return {
+        "dataset": manifest.dataset,
+        "release": manifest.release,
+        "created": manifest.created,
+        "rows": manifest.rows_out,
+        "quarantined": manifest.rows_quarantined,
+        "model": _model(manifest),
+    }
+
+
+def _model(manifest: "Manifest") -> str:
+    model = manifest.model
+    return f"{model['name']} version {model['version']}" if model["version"] else f"package {model['digest'][:12]}"
+
+
+def _reasons(counts: object) -> str:
+    return ", ".join(f"{reason} {count}" for reason, count in counts.items()) if isinstance(counts, dict) else ""

@@ -1,0 +1,88 @@
+"""What the commands share: their common options, the two outputs, and how a model, a corpus or a store is named."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from eqn.corpus.goemotions import Corpus
+    from eqn.model.package import Package
+    from eqn.store.interface import ObjectStore
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON value for machines.")]
+DataDirectory = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        help="Directory with train.tsv, dev.tsv, test.tsv. Default: $EQN_GOEMOTIONS, else the embedded sample.",
+        show_default=False,
+    ),
+]
+TextColumn = Annotated[str, typer.Option(help="Column that holds the text.")]
+IdColumn = Annotated[str, typer.Option(help="Column that holds the id, if there is one.")]
+Dataset = Annotated[str, typer.Argument(help="Name of the dataset.", show_default=False)]
+Number = Annotated[int | None, typer.Argument(help="Number of the release. Default: the latest.", show_default=False)]
+Store = Annotated[
+    str | None,
+    typer.Option("--store", help="Where releases are. Default: $EQN_STORE, else the state folder.", show_default=False),
+]
+
+out = Console()
+"""Results: standard output."""
+people = Console(stderr=True)
+"""Progress: standard error."""
+
+
+def say(line: str, *, end: str = "\n") -> None:
+    """Print a line as it is: no markup, no wrapping, so that paths can be copied."""
+    out.print(line, markup=False, highlight=False, soft_wrap=True, end=end)
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON value; a figure that is no number becomes null, which JSON has."""
+    print(json.dumps(_without_nan(value), indent=2, ensure_ascii=False))  # noqa: T201  the command's result
+
+
+def corpus_in(directory: Path | None) -> "Corpus":
+    """Load the corpus in `directory`, else the one that the settings name, else the embedded sample."""
+    from eqn.corpus.choice import choose_corpus
+
+    if directory is None:
+        from eqn.settings import load_settings
+
+        directory = load_settings().goemotions
+    return choose_corpus(directory)
+
+
+def package_of(model: str) -> "Package":
+    """Read the package that a person named: a directory, or something in the registry."""
+    from eqn.model.package import read_package
+
+    if Path(model, "eqn.json").is_file():  # needs neither settings nor MLflow
+        return read_package(Path(model))
+    from eqn.registry.resolution import resolve
+    from eqn.settings import load_settings
+
+    return read_package(Path(resolve(model, load_settings()).path))
+
+
+def store_at(address: str | None) -> "ObjectStore":
+    """Open the store at `address`, else the one that the settings name."""
+    from eqn.store.interface import open_store
+
+    if address is None:
+        from eqn.settings import load_settings
+
+        address = load_settings().store
+    return open_store(address)
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, float) and value != value:  # noqa: PLR0124  only NaN differs from itself
+        return None
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    return [_without_nan(item) for item in value] if isinstance(value, list) else value

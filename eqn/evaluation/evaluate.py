@@ -1,0 +1,53 @@
+"""Evaluating a package, and the baselines beside it."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from eqn.corpus.goemotions import Corpus
+from eqn.emotions import EMOTIONS
+from eqn.evaluation.baselines import baseline_evaluations
+from eqn.evaluation.metrics import Evaluation, evaluate_scores
+from eqn.model.package import Package, load_network
+
+_BASELINES = 1
+"""Raised when the baselines change: figures kept under the old number are then computed anew."""
+
+
+def evaluate_package(package: Package, corpus: Corpus, split: str) -> Evaluation:
+    """Evaluate a package on a split of `corpus`, with its own thresholds and the prior of the corpus' train split.
+
+    Raises:
+        UsageError: there is no such split.
+        ArtifactRefused: the package's weights cannot be used.
+
+    """
+    from eqn.model.network import best_device, fast_precision
+    from eqn.model.scoring import Scorer
+
+    held_out = corpus.split(split)
+    network, tokenizer = load_network(package)
+    device = best_device()
+    scorer = Scorer(network.to(device), tokenizer, max_tokens=package.max_tokens, precision=fast_precision(device))
+    return evaluate_scores(
+        held_out.targets(),
+        scorer.scores(scorer.encode(held_out.texts)),
+        thresholds=np.array([package.thresholds[name] for name in EMOTIONS]),
+        prior=corpus.train.targets().mean(axis=0),
+    )
+
+
+def baseline_figures(corpus: Corpus, *, cache: Path) -> Mapping[str, Mapping[str, float]]:
+    """Give the baselines' figures on test, by name, computed once for each corpus and kept in the folder `cache`."""
+    kept = cache / f"{_BASELINES}-{corpus.ref.digest}.json"
+    if kept.is_file():
+        figures: dict[str, dict[str, float]] = json.loads(kept.read_text("utf-8"))
+        return figures
+    figures = {name: evaluation.summary() for name, evaluation in baseline_evaluations(corpus).items()}
+    cache.mkdir(parents=True, exist_ok=True)
+    temporary = kept.with_name(f".tmp-{kept.name}")
+    temporary.write_text(json.dumps(figures, indent=2), "utf-8")
+    temporary.replace(kept)
+    return figures

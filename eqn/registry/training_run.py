@@ -1,0 +1,106 @@
+"""A training that is remembered: tracked in MLflow step by step, registered at the end, and never done twice."""
+
+import dataclasses
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from eqn.corpus.goemotions import Corpus
+from eqn.evaluation.evaluate import baseline_figures, evaluate_package
+from eqn.records import ModelRef, Validation
+from eqn.registry import tracking
+from eqn.registry.promotion import DevMetrics
+from eqn.registry.versions import find, register
+from eqn.settings import Settings
+from eqn.training.progress import Event, Listener, silent
+from eqn.training.recipes import Recipe
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Trained:
+    """A registered model, and whether this call trained it."""
+
+    model: ModelRef
+    metrics: Mapping[str, Mapping[str, float]]
+    """Figures per split."""
+    reused: bool
+    """The same recipe on the same data was registered before; nothing was trained."""
+
+
+def train_and_register(
+    settings: Settings,
+    corpus: Corpus,
+    validation: Validation,
+    recipe: Recipe,
+    *,
+    backbone: str,
+    seed: int,
+    listener: Listener = silent,
+) -> Trained:
+    """Train `recipe` on a validated corpus and register the model, unless that was done before.
+
+    A killed training goes on from its last checkpoint when it is called again.
+
+    Raises:
+        DataRefused: the corpus did not pass validation.
+
+    """
+    from eqn.model.backbone import backbone_digest
+    from eqn.model.package import read_package
+    from eqn.quality.gate import require
+    from eqn.training.run import Order, train, training_key
+
+    require(validation)
+    key = training_key(
+        recipe,
+        corpus_digest=corpus.ref.digest,
+        backbone_digest=backbone_digest(backbone, cache=settings.backbones, seed=seed),
+        seed=seed,
+    )
+    known = find(key, settings)
+    if known is not None:
+        return Trained(known, read_package(Path(known.path)).metrics, reused=True)
+    order = Order(
+        corpus=corpus,
+        recipe=recipe,
+        backbone=backbone,
+        seed=seed,
+        out=settings.models / key,
+        backbones=settings.backbones,
+        baselines=baseline_figures(corpus, cache=settings.home / "baselines"),
+    )
+    facts = recipe.values() | {"backbone": backbone, "seed": seed}
+    with tracking.run(settings, recipe.name, params=facts, corpus=corpus.ref, validation=validation) as run:
+        package = train(order, _tracked(run, listener))
+        for split, figures in package.metrics.items():
+            run.metrics({f"{split}/{name}": value for name, value in figures.items()}, step=0)
+        run.artifact(package.path / "README.md")
+        place = settings.models / package.digest  # where a registered version is looked for before it is downloaded
+        shutil.rmtree(place, ignore_errors=True)
+        package.path.rename(place)
+        model = register(place, run.id, settings, validation_passed=validation.passed)
+    return Trained(model, package.metrics, reused=False)
+
+
+def measure_on(corpus: Corpus) -> DevMetrics:
+    """Give the measurement that `promote` needs to compare models of different corpora: dev figures on `corpus`."""
+
+    def dev_metrics(model: ModelRef) -> Mapping[str, float]:
+        from eqn.model.package import read_package
+
+        return evaluate_package(read_package(Path(model.path)), corpus, "dev").summary()
+
+    return dev_metrics
+
+
+def _tracked(run: tracking.Run, listener: Listener) -> Listener:
+    """Give a listener that also writes each event to MLflow."""
+
+    def listen(event: Event) -> None:
+        figures = {"loss": event.loss, "learning_rate": event.learning_rate, "texts_per_second": event.texts_per_second}
+        if event.dev_score is not None:
+            figures["dev_macro_f1"] = event.dev_score
+        run.metrics({f"{event.stage}/{name}": value for name, value in figures.items()}, step=event.step)
+        listener(event)
+
+    return listen

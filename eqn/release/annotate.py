@@ -1,0 +1,110 @@
+"""Annotating inputs into a published release: plan, gate, publish, with the champion or any other model."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+from eqn.annotation.annotator import Annotator
+from eqn.corpus.contract import ID_COLUMN, TEXT_COLUMN
+from eqn.corpus.inputs import InputFile, find_inputs
+from eqn.quality.gate import require
+from eqn.quality.inputs import validated_inbox
+from eqn.records import ModelRef, ReleaseRef, Validation
+from eqn.registry.resolution import resolve
+from eqn.release.parts import Report, unheard
+from eqn.release.plan import Plan, make_plan
+from eqn.release.publish import publish
+from eqn.settings import Settings
+from eqn.store.interface import ObjectStore, open_store
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What is to be annotated, with which model, and where the release goes."""
+
+    dataset: str
+    inputs: tuple[InputFile, ...]
+    model: ModelRef
+    store: ObjectStore
+    docs: Path
+    """Folder for the quality gate's reports on inputs."""
+    text_column: str = TEXT_COLUMN
+    id_column: str = ID_COLUMN
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Prepared:
+    """A request whose inputs were scanned: what would be done, and the loaded model to do it with."""
+
+    request: Request
+    plan: Plan
+    annotator: Annotator
+
+
+def prepare(request: Request) -> Prepared:
+    """Load the model and scan the inputs; writes nothing. Raises what `make_plan` and `Annotator.load` raise."""
+    annotator = Annotator.load(request.model.path)
+    plan = make_plan(
+        request.store,
+        request.dataset,
+        request.inputs,
+        model=request.model,
+        annotator=annotator,
+        text_column=request.text_column,
+        id_column=request.id_column,
+    )
+    return Prepared(request, plan, annotator)
+
+
+def check_inputs(prepared: Prepared) -> Validation:
+    """Hold the inputs against the contract; unchanged inputs are not read again.
+
+    Raises:
+        DataRefused: a critical expectation failed.
+
+    """
+    plan = prepared.plan
+    validation = validated_inbox(
+        [source.file for source in plan.sources],
+        [source.scan for source in plan.sources],
+        name=plan.dataset,
+        docs=prepared.request.docs,
+        text_column=plan.text_column,
+        id_column=plan.id_column,
+    )
+    require(validation)
+    return validation
+
+
+def publish_prepared(prepared: Prepared, validation: Validation | None, *, report: Report = unheard) -> ReleaseRef:
+    """Annotate and publish, with the report of `validation`; raises what `publish` raises."""
+    quality = Path(validation.data_docs).parent if validation else None
+    return publish(prepared.request.store, prepared.plan, prepared.annotator, quality=quality, report=report)
+
+
+def annotate_inbox(
+    settings: Settings, inbox: str, *, dataset: str, model: str, watch: Callable[[int], Report]
+) -> tuple[ReleaseRef, Validation | None]:
+    """Annotate all files in the folder `inbox` and publish what is new; `watch(rows)` gives a report on that many rows.
+
+    Gives the release, and the inputs' validation unless the very same work was published before.
+
+    Raises:
+        DataRefused: a critical expectation failed, or a file as a whole cannot be taken.
+        UsageError: the inbox is empty, or there is no such model.
+
+    """
+    prepared = prepare(
+        Request(
+            dataset=dataset,
+            inputs=find_inputs([inbox]),
+            model=resolve(model, settings),
+            store=open_store(settings.store),
+            docs=settings.data_docs,
+        )
+    )
+    if prepared.plan.published is not None:
+        return publish_prepared(prepared, None), None
+    validation = check_inputs(prepared)
+    report = watch(prepared.plan.rows_to_annotate)
+    return publish_prepared(prepared, validation, report=report), validation

@@ -1,0 +1,61 @@
+"""The main job: validate, train `plain` and `eqn`, promote, annotate the inbox, publish, report.
+
+python -m flows.pipeline                            on the embedded sample
+EQN_GOEMOTIONS=DIR python -m flows.pipeline         on GoEmotions
+"""
+
+import sys
+from pathlib import Path
+
+from prefect import flow, task
+
+from eqn.exits import ending
+from eqn.records import ReleaseRef
+from flows.annotate import annotate
+from flows.embedded import server_of
+from flows.promote import promote
+from flows.reports import show_figures
+from flows.train import compare, fit
+from flows.validate import validate
+
+RECIPES = ("plain", "eqn")
+
+
+@task
+def stand_ready(directory: Path | None) -> bool:
+    """Make the inbox on the first run."""
+    from eqn.corpus.choice import choose_corpus, fill_inbox
+    from eqn.settings import load_settings
+
+    settings = load_settings()
+    return fill_inbox(Path(settings.inbox), choose_corpus(directory or settings.goemotions))
+
+
+@flow(log_prints=True)
+def pipeline(
+    directory: Path | None = None, backbone: str = "minilm", seed: int = 0, dataset: str = "inbox"
+) -> ReleaseRef:
+    """Run the main job; what was done before on the same data is not done again."""
+    validation = validate(directory)
+    for recipe in RECIPES:
+        model = fit(directory, validation, recipe, backbone, seed)
+        promote(model.version, directory)
+    show_figures(compare(directory))
+    stand_ready(directory)
+    return annotate(dataset=dataset)
+
+
+def main() -> int:
+    """Run the pipeline, against the embedded server unless another one is named, and say where to look."""
+    from eqn.settings import load_settings
+    from eqn.terminal import where_to_look
+
+    settings = load_settings()
+    with server_of(settings):
+        release = pipeline()
+    where_to_look(settings.home, release)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(ending(main))

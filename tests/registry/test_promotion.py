@@ -1,0 +1,247 @@
+"""Promotion: the decision made and carried out, against MLflow on SQLite."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import GOOD, Trainer
+
+from eqn.errors import ArtifactRefused, UsageError
+from eqn.model.package import read_package
+from eqn.records import ModelRef
+from eqn.registry.champions import rollback
+from eqn.registry.connection import connect
+from eqn.registry.promotion import promote
+from eqn.registry.resolution import resolve
+from eqn.registry.versions import list_versions
+from eqn.settings import Settings
+
+BETTER = GOOD | {"macro_f1": 0.45}
+WORSE = GOOD | {"macro_f1": 0.30}
+
+
+def aliases(settings: Settings) -> dict[str, int]:
+    """Give where each alias stands."""
+    return {alias: row.version for row in list_versions(settings) for alias in row.aliases}
+
+
+def tags(settings: Settings, version: int) -> dict[str, str]:
+    """Give the tags of a version."""
+    found: dict[str, str] = connect(settings).get_model_version("eqn", str(version)).tags
+    return found
+
+
+def test_the_first_version_becomes_champion(settings: Settings, trained: Trainer) -> None:
+    """With finite figures and nobody before it, a version annotates from now on."""
+    trained()
+
+    decision = promote(None, settings)
+    assert (decision.promote, decision.candidate, decision.champion) == (True, 1, None)
+    assert aliases(settings) == {"champion": 1}
+
+
+def test_a_better_candidate_replaces_the_champion(settings: Settings, trained: Trainer) -> None:
+    """The alias moves, and the reasons stand at the version."""
+    trained()
+    promote(None, settings)
+    trained(dev=BETTER)
+
+    decision = promote(None, settings)
+    assert (decision.promote, decision.candidate, decision.champion) == (True, 2, 1)
+    assert aliases(settings) == {"champion": 2}
+    written = json.loads(tags(settings, 2)["eqn.decision"])
+    assert (written["promote"], written["champion"], tuple(written["reasons"])) == (True, 1, decision.reasons)
+    assert list_versions(settings)[0].champion_before == 1
+
+
+@pytest.mark.parametrize("dev", [GOOD, WORSE, BETTER | {"brier": 0.9}, BETTER | {"macro_f1": math.nan}])
+def test_a_candidate_that_is_not_better_stays_challenger(
+    settings: Settings, trained: Trainer, dev: Mapping[str, float]
+) -> None:
+    """A tie, a loss, a regression and a NaN keep the champion; why is written at the candidate."""
+    trained()
+    promote(None, settings)
+    trained(dev=dev)
+
+    decision = promote(None, settings)
+    assert not decision.promote
+    assert aliases(settings) == {"champion": 1, "challenger": 2}
+    assert json.loads(tags(settings, 2)["eqn.decision"])["reasons"] == list(decision.reasons)
+
+
+def test_a_first_model_without_results_does_not_become_champion(settings: Settings, trained: Trainer) -> None:
+    """Nobody annotates with a model that has no figures."""
+    trained(dev=GOOD | {"map": math.nan})
+
+    assert not promote(None, settings).promote
+    assert aliases(settings) == {"challenger": 1}
+
+
+def test_the_champion_is_not_promoted_again(settings: Settings, trained: Trainer) -> None:
+    """Asked about the champion itself, the answer is that it is champion, and nothing is written."""
+    trained()
+    promote(None, settings)
+    before = tags(settings, 1)
+
+    decision = promote(1, settings)
+    assert (decision.promote, decision.reasons) == (False, ("Version 1 is already champion.",))
+    assert tags(settings, 1) == before
+
+
+def test_the_same_question_gets_the_same_answer_and_writes_nothing(settings: Settings, trained: Trainer) -> None:
+    """A rerun is a no-op: the recorded decision is given back."""
+    trained()
+    promote(None, settings)
+    trained(dev=WORSE)
+    first = promote(None, settings)
+    before = list_versions(settings), connect(settings).get_registered_model("eqn").last_updated_timestamp
+
+    assert promote(None, settings) == promote(2, settings) == first
+    assert (list_versions(settings), connect(settings).get_registered_model("eqn").last_updated_timestamp) == before
+
+
+def test_a_changed_policy_is_a_new_question(settings: Settings, trained: Trainer) -> None:
+    """What was kept under the old policy may be promoted under the new one."""
+    trained()
+    promote(None, settings)
+    trained(dev=GOOD | {"macro_f1": 0.401})
+    assert not promote(None, settings).promote
+
+    policy = settings.registry.promotion.model_copy(update={"least_gain": 0.0005})
+    registry = settings.registry.model_copy(update={"promotion": policy})
+    assert promote(None, settings.model_copy(update={"registry": registry})).promote
+
+
+def test_a_version_can_be_named(settings: Settings, trained: Trainer) -> None:
+    """An older candidate is judged when it is asked for."""
+    for dev in (GOOD, BETTER, WORSE):
+        trained(dev=dev)
+    promote(1, settings)
+
+    assert promote(2, settings).promote
+    assert aliases(settings) == {"champion": 2, "challenger": 3}
+
+
+def test_a_former_champion_does_not_come_back_by_itself(settings: Settings, trained: Trainer) -> None:
+    """After a rollback the nightly run finds the same version again: it must not undo what a person did."""
+    trained()
+    promote(None, settings)
+    trained(dev=BETTER)
+    promote(None, settings)
+    rollback(settings)
+
+    for decision in (promote(None, settings), promote(2, settings)):
+        assert not decision.promote
+        assert "eqn models rollback 2" in decision.reasons[0]
+    assert aliases(settings) == {"champion": 1}
+
+
+def test_figures_on_other_data_are_not_compared(settings: Settings, trained: Trainer) -> None:
+    """Without a way to measure the champion again, a candidate of another corpus is kept, for that reason."""
+    trained(corpus="sample")
+    promote(None, settings)
+    trained(corpus="goemotions", dev=BETTER)
+
+    decision = promote(None, settings)
+    assert not decision.promote
+    assert "evaluated on goemotions and the champion, version 1, on sample" in decision.reasons[0]
+    assert aliases(settings) == {"champion": 1, "challenger": 2}
+
+
+@pytest.mark.parametrize(("champions", "promoted"), [(WORSE, True), (GOOD | {"macro_f1": 0.6}, False)])
+def test_on_other_data_both_are_measured_again(
+    settings: Settings, trained: Trainer, champions: Mapping[str, float], *, promoted: bool
+) -> None:
+    """New figures on the same rows decide, not those of each one's own data; an earlier "cannot say" is open again."""
+    trained(corpus="sample", dev=BETTER)
+    promote(None, settings)
+    trained(corpus="goemotions", dev=BETTER)
+    promote(None, settings)
+    asked = []
+
+    def measure(ref: ModelRef) -> Mapping[str, float]:
+        asked.append((ref.version, read_package(Path(ref.path)).digest == ref.digest))
+        return champions if ref.version == 1 else GOOD
+
+    decision = promote(None, settings, dev_metrics_of=measure)
+    assert decision.promote is promoted
+    assert asked == [(2, True), (1, True)]
+    assert "both were measured again" in decision.reasons[-1]
+    assert promote(None, settings, dev_metrics_of=measure).promote is False
+    assert len(asked) == 2
+
+
+def test_on_the_same_data_nothing_is_measured_again(settings: Settings, trained: Trainer) -> None:
+    """The registered figures are enough when both were evaluated on the same rows."""
+    trained()
+    promote(None, settings)
+    trained(dev=BETTER)
+
+    def measure(ref: ModelRef) -> Mapping[str, float]:
+        raise AssertionError(ref)
+
+    assert promote(None, settings, dev_metrics_of=measure).promote
+
+
+def test_a_champion_set_by_hand_is_respected_and_reported(settings: Settings, trained: Trainer) -> None:
+    """The alias in MLflow is the truth, whoever moved it."""
+    trained(dev=BETTER)
+    client: Any = connect(settings)
+    client.set_registered_model_alias("eqn", "champion", "1")
+    trained()
+
+    decision = promote(None, settings)
+    assert (decision.promote, decision.champion) == (False, 1)
+    assert decision.reasons[-1] == "Version 1 was made champion by hand."
+
+
+def test_a_candidate_whose_files_are_damaged_is_not_promoted(settings: Settings, trained: Trainer) -> None:
+    """The champion stays when the better candidate's files are not the registered ones."""
+    trained()
+    promote(None, settings)
+    candidate = trained(dev=BETTER)
+    for weights in settings.artifacts.rglob("model.safetensors"):
+        weights.write_bytes(b"damaged")
+
+    with pytest.raises(ArtifactRefused):
+        promote(candidate.version, settings)
+    assert resolve("champion", settings).version == 1
+
+
+@pytest.mark.parametrize("version", [None, 9])
+def test_without_a_candidate_the_way_to_one_is_told(settings: Settings, version: int | None) -> None:
+    """Nothing registered: exit code 2 and what to run."""
+    with pytest.raises(UsageError, match="eqn train"):
+        promote(version, settings)
+
+
+@pytest.mark.parametrize("call", ["set_model_version_tag", "delete_registered_model_alias"])
+def test_a_kill_inside_a_promotion_leaves_one_champion(settings: Settings, trained: Trainer, call: str) -> None:
+    """Killed before any of its writes, a promotion leaves a champion that resolves, and the next one ends well."""
+    trained()
+    promote(None, settings)
+    trained(dev=BETTER)
+    code = f"""
+import os, signal
+from eqn.registry import promotion
+from eqn.registry.connection import connect
+from eqn.settings import Settings
+settings = Settings.model_validate_json({settings.model_dump_json()!r})
+connect(settings)
+from mlflow import MlflowClient
+MlflowClient.{call} = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+promotion.promote(None, settings)
+"""
+    killed = subprocess.run([sys.executable, "-c", code], env=dict(os.environ), capture_output=True, check=False)
+    assert killed.returncode == -9
+
+    assert resolve("champion", settings).version in {1, 2}
+    promote(2, settings)
+    assert aliases(settings)["champion"] == 2
+    assert rollback(settings).after == 1

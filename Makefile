@@ -9,7 +9,7 @@ export DO_NOT_TRACK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help install run ui test lint bench clean
+.PHONY: help install run ui test lint clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -39,9 +39,6 @@ test: $(STAMP)  ## all tests, formatting and types (with GoEmotions: EQN_GOEMOTI
 lint: $(STAMP)  ## repair formatting, then report what is left
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 	@$(BIN)/mypy
-
-bench: $(STAMP)  ## measure annotation beside its peers
-	@$(BIN)/python bench/annotate.py
 
 clean:  ## remove the environment and caches; the state folder .eqn stays
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

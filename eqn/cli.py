@@ -13,7 +13,7 @@ import typer
 from eqn import __version__
 from eqn.commands import annotate, data, models, release, training
 from eqn.errors import INTERRUPTED, UsageError
-from eqn.exits import complain, ending
+from eqn.exits import ending
 
 app = typer.Typer(
     name="eqn",
@@ -56,13 +56,15 @@ _CallError: type[Exception] = next(base for base in typer.BadParameter.__mro__ i
 
 def _call(arguments: list[str]) -> int:
     try:
-        app(args=arguments, prog_name="eqn", standalone_mode=False)
-    except typer.Exit as error:
-        return error.exit_code
-    except typer.Abort:
-        complain("interrupted. Run the same command again: finished work is kept.")
-        return INTERRUPTED
+        code = app(args=arguments, prog_name="eqn", standalone_mode=False)
     except _CallError as error:
         error.show()  # type: ignore[attr-defined]  # see _CallError
         return UsageError.exit_code
-    return 0
+    except SystemExit as error:
+        # Typer has its own answers to Ctrl-C and to a reader that has gone: `ending` has better ones.
+        if isinstance(error.__context__, BrokenPipeError):
+            raise error.__context__ from None
+        raise
+    if code == INTERRUPTED:
+        raise KeyboardInterrupt
+    return code or 0

@@ -8,22 +8,33 @@ import traceback
 from collections.abc import Callable, Iterator
 
 from eqn.errors import INTERRUPTED, EqnError, StorageFull, UsageError
+from eqn.store import directory
+
+_STORAGE = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG),  # full
+    *(errno.EACCES, errno.EPERM, errno.EROFS),  # not ours to write
+    *(errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EIO),  # no place that could hold a file, or broken
+}
+"""What the storage may answer to a correct program. Anything else would be a bug of ours."""
 
 
 def ending(action: Callable[[], int]) -> int:
     """Run `action` and give its exit code, or that of the error which ended it; messages go to standard error."""
     try:
         with translated():
-            return action()
+            code = action()
+            sys.stdout.flush()  # here, where it can still be told that nobody reads, or that the disk is full
+            return code
     except EqnError as error:
         complain(str(error))
+        if isinstance(error, StorageFull):
+            _drop_output()
         return error.exit_code
     except KeyboardInterrupt:
         complain("interrupted. Run the same command again: finished work is kept.")
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output is gone. Python would complain once more while it flushes on exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()  # its reader has gone, as `head` does
         return 0
     except Exception:  # noqa: BLE001  a bug: the one case with a traceback
         traceback.print_exc()
@@ -33,17 +44,13 @@ def ending(action: Callable[[], int]) -> int:
 
 @contextlib.contextmanager
 def translated() -> Iterator[None]:
-    """Translate what any layer may meet: a full disk, and an extra that is not installed."""
+    """Translate what any layer may meet: storage that is full or refuses us, and an extra that is not installed."""
     try:
         yield
     except OSError as error:
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+        if error.errno not in _STORAGE:
             raise
-        where = f" {error.filename}" if error.filename else ""
-        raise StorageFull(
-            f"expected room to write{where}, but the storage is full.",
-            todo="Free some space and run the same command again: finished work is kept.",
-        ) from error
+        raise directory.translated(error, error.filename or "the output") from error
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing in {"", "eqn"}:
@@ -55,5 +62,11 @@ def translated() -> Iterator[None]:
 
 
 def complain(message: str) -> None:
-    """Write a message for a person to standard error."""
-    sys.stderr.write(f"eqn: {message}\n")
+    """Write a message for a person to standard error; file names in it cannot give the terminal orders."""
+    sys.stderr.write("".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in f"eqn: {message}\n"))
+
+
+def _drop_output() -> None:
+    """Let what is still buffered go nowhere: Python would complain once more when it flushes on exit."""
+    with contextlib.suppress(OSError):  # standard output need not be a file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -51,7 +51,7 @@ class RegistrySettings(_Section):
 
 
 class _Environment(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="EQN_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="EQN_", frozen=True, env_ignore_empty=True)
 
     home: Path | None = None
     goemotions: Path | None = None
@@ -147,5 +147,5 @@ def _read_registry(path: Path) -> RegistrySettings:
         raise UsageError(
             f"{path} does not fit what EQN expects.", faults=faults, todo="Correct these values."
         ) from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is not readable YAML: {error}", todo="Correct the file.") from error

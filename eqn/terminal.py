@@ -5,9 +5,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from unicodedata import category
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
@@ -19,20 +19,24 @@ from eqn.training.progress import Event, Listener
 _COLOURS = {"positive": "green", "negative": "red", "ambiguous": "yellow", "neutral": "white"}
 _BAR = 40
 _SECONDS_BETWEEN_LINES = 15.0
+_OBEYED = {"Cc", "Cf", "Cs"}
+_HARMLESS = "\n\t\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
+"""Joiners hold emoji and letters of many scripts together."""
 
 
 def printable(text: str) -> str:
-    """Give `text` without control characters, which a terminal would obey."""
+    """Give `text` without what a terminal would obey: control characters, and those that turn the direction around."""
     return "".join(
-        character if character.isprintable() or character == "\n" else "\N{REPLACEMENT CHARACTER}" for character in text
+        "\N{REPLACEMENT CHARACTER}" if category(character) in _OBEYED and character not in _HARMLESS else character
+        for character in text
     )
 
 
 def table(title: str, rows: Sequence[Mapping[str, object]]) -> Table:
     """Give `rows` as a table whose columns are the keys of the first one."""
-    drawn = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    drawn = Table(title=Text(printable(title), style="bold"), title_justify="left", header_style="bold")
     for name in rows[0] if rows else ():
-        drawn.add_column(escape(name), overflow="fold")
+        drawn.add_column(Text(printable(name)), overflow="fold")
     for row in rows:
         drawn.add_row(*(Text(printable(str(value))) for value in row.values()))
     return drawn
@@ -152,8 +156,16 @@ class Speed:
         return report
 
 
-def where_to_look(home: Path, release: ReleaseRef) -> None:
-    """Say where everything is that the main job left."""
+def show_outcome(home: Path, release: ReleaseRef, figures: Sequence[Mapping[str, str]]) -> None:
+    """Show the main job's figures, and say where everything is that it left."""
+    shown = ("model", "macro F1", "micro F1", "mAP", "Brier skill")
+    Console().print(table("figures on test", [{name: row[name] for name in shown} for row in figures]))
+    done = (
+        "nothing changed: the inbox is already published as"
+        if release.already_published
+        else "the inbox is published as"
+    )
+    print(f"{done} release {release.number}, {release.rows:,} rows, {release.quarantined:,} quarantined")  # noqa: T201  the result
     places = {
         "release": f"{release.path}/data",
         "its card": f"{release.path}/README.md",
@@ -164,4 +176,4 @@ def where_to_look(home: Path, release: ReleaseRef) -> None:
     }
     width = max(map(len, places))
     for name, place in places.items():
-        print(f"{name:>{width}}  {place}")  # noqa: T201  the program's result
+        print(f"{name:>{width}}  {place}")  # noqa: T201  the result

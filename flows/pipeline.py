@@ -6,6 +6,7 @@ EQN_GOEMOTIONS=DIR python -m flows.pipeline         on GoEmotions
 
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 from prefect import flow, task
 
@@ -21,6 +22,14 @@ from flows.validate import validate
 RECIPES = ("plain", "eqn")
 
 
+class Outcome(NamedTuple):
+    """What the main job leaves."""
+
+    release: ReleaseRef
+    figures: list[dict[str, str]]
+    """The table of models and baselines."""
+
+
 @task
 def stand_ready(directory: Path | None) -> bool:
     """Make the inbox on the first run."""
@@ -32,28 +41,27 @@ def stand_ready(directory: Path | None) -> bool:
 
 
 @flow(log_prints=True)
-def pipeline(
-    directory: Path | None = None, backbone: str = "minilm", seed: int = 0, dataset: str = "inbox"
-) -> ReleaseRef:
+def pipeline(directory: Path | None = None, backbone: str = "minilm", seed: int = 0, dataset: str = "inbox") -> Outcome:
     """Run the main job; what was done before on the same data is not done again."""
     validation = validate(directory)
     for recipe in RECIPES:
         model = fit(directory, validation, recipe, backbone, seed)
         promote(model.version, directory)
-    show_figures(compare(directory))
+    figures = compare(directory)
+    show_figures(figures)
     stand_ready(directory)
-    return annotate(dataset=dataset)
+    return Outcome(annotate(dataset=dataset), figures)
 
 
 def main() -> int:
     """Run the pipeline, against the embedded server unless another one is named, and say where to look."""
     from eqn.settings import load_settings
-    from eqn.terminal import where_to_look
+    from eqn.terminal import show_outcome
 
     settings = load_settings()
     with server_of(settings):
-        release = pipeline()
-    where_to_look(settings.home, release)
+        outcome = pipeline()
+    show_outcome(settings.home, outcome.release, outcome.figures)
     return 0
 
 

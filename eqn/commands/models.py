@@ -35,7 +35,8 @@ def list_(*, json: Json = False) -> None:
 @app.command()
 def rollback(
     to: Annotated[
-        int | None, typer.Argument(help="Version to make champion. Default: the champion before.", show_default=False)
+        int | None,
+        typer.Argument(min=1, help="Version to make champion. Default: the champion before.", show_default=False),
     ] = None,
     *,
     json: Json = False,
@@ -56,7 +57,7 @@ def rollback(
 
 def promote(
     version: Annotated[
-        int | None, typer.Argument(help="Registered version. Default: the challenger.", show_default=False)
+        int | None, typer.Argument(min=1, help="Registered version. Default: the challenger.", show_default=False)
     ] = None,
     *,
     data: DataDirectory = None,

@@ -1,6 +1,7 @@
 """What the commands share: their common options, the two outputs, and how a model, a corpus or a store is named."""
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,15 +25,17 @@ DataDirectory = Annotated[
 TextColumn = Annotated[str, typer.Option(help="Column that holds the text.")]
 IdColumn = Annotated[str, typer.Option(help="Column that holds the id, if there is one.")]
 Dataset = Annotated[str, typer.Argument(help="Name of the dataset.", show_default=False)]
-Number = Annotated[int | None, typer.Argument(help="Number of the release. Default: the latest.", show_default=False)]
+Number = Annotated[
+    int | None, typer.Argument(min=1, help="Number of the release. Default: the latest.", show_default=False)
+]
 Store = Annotated[
     str | None,
     typer.Option("--store", help="Where releases are. Default: $EQN_STORE, else the state folder.", show_default=False),
 ]
 
-out = Console()
-"""Results: standard output."""
-people = Console(stderr=True)
+out = Console(emoji=False)
+"""Results: standard output. Text that holds `:smile:` is printed as it is."""
+people = Console(stderr=True, emoji=False)
 """Progress: standard error."""
 
 
@@ -42,8 +45,8 @@ def say(line: str, *, end: str = "\n") -> None:
 
 
 def print_json(value: Any) -> None:
-    """Print one JSON value; a figure that is no number becomes null, which JSON has."""
-    print(json.dumps(_without_nan(value), indent=2, ensure_ascii=False))  # noqa: T201  the command's result
+    """Print one JSON value; a figure that is no finite number becomes null, which JSON has."""
+    print(json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False))  # noqa: T201  the command's result
 
 
 def corpus_in(directory: Path | None) -> "Corpus":
@@ -80,9 +83,9 @@ def store_at(address: str | None) -> "ObjectStore":
     return open_store(address)
 
 
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, float) and value != value:  # noqa: PLR0124  only NaN differs from itself
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    return [_without_nan(item) for item in value] if isinstance(value, list) else value
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list) else value

@@ -188,7 +188,10 @@ def _split_plain(raw: bytes, separator: str) -> Record:
 def _header(file: str, records: Iterator[Record]) -> list[str]:
     raw, names = next(records, (b"", None))
     if names is None:
-        raise DataRefused(f"{file}: expected a header and rows; the file has only blank lines.")
+        raise DataRefused(
+            f"{file}: expected a header and rows; the file has only blank lines.",
+            todo="Take the file away, or give it rows.",
+        )
     if isinstance(names, Fault):
         raise DataRefused(
             f"{file}: expected a header with the names of the columns; {names.detail} in {raw[:40]!r}.",

@@ -1,6 +1,6 @@
 r"""GoEmotions' splits: text TAB comma-separated label ids TAB comment id; no header, no quoting.
 
-    >>> parse_line("Thanks, that made my day!\\t15,17\\ted0001", 1)
+    >>> parse_line("Thanks, that made my day!\t15,17\ted0001", 1)
     ('Thanks, that made my day!', (15, 17), 'ed0001')
 
 Reads any directory with train.tsv, dev.tsv and test.tsv in that form. Whether the content is fit to train on is the
@@ -9,6 +9,7 @@ quality gate's question, not this file's.
 
 import dataclasses
 import hashlib
+import re
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from eqn.errors import DataRefused, UsageError
 from eqn.records import CorpusRef
 
 _MAX_FAULTS = 20
+_LABEL_IDS_AS_WRITTEN = re.compile("[0-9]{1,4}(,[0-9]{1,4})*")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -108,10 +110,9 @@ def parse_line(line: str, number: int) -> tuple[str, tuple[int, ...], str]:
     if len(fields) != 3:
         raise ValueError(f"line {number}: expected 3 fields, got {len(fields)}")
     text, written, identifier = fields
-    try:
-        labels = sorted({int(label) for label in written.split(",")})
-    except ValueError:
-        raise ValueError(f"line {number}: expected label ids such as 3,27, got {written[:40]!r}") from None
+    if not _LABEL_IDS_AS_WRITTEN.fullmatch(written):  # int() alone would also read 1_5 and foreign digits
+        raise ValueError(f"line {number}: expected label ids such as 3,27, got {written[:40]!r}")
+    labels = sorted({int(label) for label in written.split(",")})
     foreign = [label for label in labels if label not in LABEL_IDS]
     if foreign:
         raise ValueError(f"line {number}: expected label ids 0 to {LABEL_IDS[-1]}, got {foreign}")
@@ -122,7 +123,7 @@ def _parse(split: str, file: str, content: bytes, faults: list[str]) -> Split:
     rows = []
     # Not splitlines(): a comment may hold a form feed or U+2028, which are no line ends here.
     for number, raw in enumerate(content.split(b"\n"), start=1):
-        if not raw.strip():
+        if not raw.strip(b" \r"):
             continue
         try:
             rows.append(parse_line(raw.removesuffix(b"\r").decode("utf-8"), number))

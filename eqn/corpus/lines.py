@@ -111,7 +111,9 @@ class TextFile:
 
     def _first(self, line: bytes) -> bytes:
         if not line:
-            raise DataRefused(f"{self.name}: expected rows; the file is empty.")
+            raise DataRefused(
+                f"{self.name}: expected rows; the file is empty.", todo="Take the file away, or give it rows."
+            )
         _refuse_foreign(self.name, line)
         return line.removeprefix(_UTF8_BOM)
 

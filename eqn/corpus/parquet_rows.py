@@ -59,7 +59,9 @@ class ParquetRows:
         self._state = _state(handle)
         with self._translated():
             if not handle.read(1):
-                raise DataRefused(f"{name}: expected rows; the file is empty.")
+                raise DataRefused(
+                    f"{name}: expected rows; the file is empty.", todo="Take the file away, or give it rows."
+                )
             self._parquet = pq.ParquetFile(
                 handle, buffer_size=_BUFFER_BYTES, pre_buffer=False, page_checksum_verification=True
             )

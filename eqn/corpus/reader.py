@@ -89,7 +89,10 @@ def scan(file: InputFile, *, text_column: str = TEXT_COLUMN, id_column: str = ID
             else:
                 identities.note(row.id, row.text, given=source.ids_given)
         if not rows:
-            raise DataRefused(f"{file.name}: expected at least one row of data; it has none.")
+            raise DataRefused(
+                f"{file.name}: expected at least one row of data; it has none.",
+                todo="Take the file away, or give it rows.",
+            )
         columns, given, whole = source.columns(), source.ids_given, digest()
     identity = identities.finish(given=given)
     repeats = duplicates(identity)

@@ -20,7 +20,7 @@ def baseline_evaluations(corpus: Corpus, *, split: str = "test") -> dict[str, Ev
     tfidf = tfidf_scores(corpus.train.texts, corpus.train.targets(), [corpus.dev.texts, held_out.texts])
     candidates = {
         "prior": (np.tile(prior, (len(corpus.dev), 1)), np.tile(prior, (len(held_out), 1))),
-        "tfidf + logistic regression": (tfidf[0], tfidf[1]),
+        "TF-IDF + logistic": (tfidf[0], tfidf[1]),
     }
     return {
         name: evaluate_scores(

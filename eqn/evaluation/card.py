@@ -77,8 +77,8 @@ Training data digest `{corpus["digest"]}`; backbone weights digest `{backbone["d
 COMPARED = {
     "macro F1": "macro_f1",
     "micro F1": "micro_f1",
-    "Ekman macro F1": "ekman_macro_f1",
-    "sentiment macro F1": "sentiment_macro_f1",
+    "Ekman F1": "ekman_macro_f1",
+    "sentiment F1": "sentiment_macro_f1",
     "mAP": "map",
     "Brier": "brier",
     "Brier skill": "brier_skill",

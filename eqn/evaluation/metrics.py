@@ -56,7 +56,8 @@ class Evaluation:
     brier: float
     """Mean squared difference over all rows x 28 cells."""
     brier_skill: float
-    """1 - brier / brier of always answering the training prior; 0 is no better than that, 1 is perfect."""
+    """1 - brier / brier of always answering the training prior; 0 is no better than that, 1 is perfect.
+    Also 0 where that answer is never wrong."""
 
     def summary(self) -> dict[str, float]:
         """Give the figures that stand in tables and in the registry, by their short names."""
@@ -78,7 +79,7 @@ def evaluate_scores(gold: Floats, scores: Floats, *, thresholds: Floats, prior: 
     """Evaluate `scores` against `gold`; `thresholds` (28,) make labels, `prior` (28,) are the training shares."""
     predicted = scores >= thresholds
     precisions = {name: average_precision(gold[:, i], scores[:, i]) for i, name in enumerate(EMOTIONS)}
-    brier = brier_score(gold, scores)
+    brier, reference = brier_score(gold, scores), brier_score(gold, np.broadcast_to(prior, gold.shape))
     return Evaluation(
         n=len(gold),
         emotions=group_figures(gold > 0, predicted, {name: (name,) for name in EMOTIONS}),
@@ -87,7 +88,7 @@ def evaluate_scores(gold: Floats, scores: Floats, *, thresholds: Floats, prior: 
         average_precision=precisions,
         map=float(np.nanmean(list(precisions.values()))),
         brier=brier,
-        brier_skill=1.0 - brier / brier_score(gold, np.broadcast_to(prior, gold.shape)),
+        brier_skill=1.0 - brier / reference if reference else 0.0,
     )
 
 

@@ -27,7 +27,8 @@ def choose_thresholds(gold: Floats, scores: Floats, *, pull: float = PULL) -> ND
     common = _GRID[int(np.argmax(_smooth(curves.mean(axis=0))))]
     own = _GRID[np.argmax(np.apply_along_axis(_smooth, 1, curves), axis=1)]
     support = gold.sum(axis=0)
-    chosen: NDArray[np.float64] = (support * own + pull * common) / (support + pull)
+    weight = support / np.maximum(support + pull, 1)  # without any row and pull: 0, not 0 / 0
+    chosen: NDArray[np.float64] = weight * own + (1 - weight) * common
     return np.round(chosen, 4)
 
 

@@ -8,6 +8,7 @@
 Only BERT itself is accepted: the concrete class is built from plain numbers, so no file can name code to run.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -78,7 +79,9 @@ def backbone_digest(name: str, *, cache: Path, seed: int) -> str:
 def _directory(name: str, cache: Path) -> Path:
     if name == "minilm":
         return minilm_directory(cache)
-    directory = Path(name).expanduser()
+    directory = Path(name)
+    with contextlib.suppress(RuntimeError):  # ~nobody: there is no such user
+        directory = directory.expanduser()
     return directory if directory.is_dir() else _from_hub(name)
 
 
@@ -98,18 +101,29 @@ def bert_config(values: dict[str, Any]) -> Any:
 
 
 def _encoder(directory: Path) -> "BertModel":
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-    from transformers import BertModel
-
     try:
-        config = bert_config(json.loads((directory / "config.json").read_text("utf-8")))
-        weights = load_file(directory / "model.safetensors")
-    except (OSError, ValueError, SafetensorError) as error:
+        encoder, missing = _filled(directory)
+    except ArtifactRefused:
+        raise
+    except Exception as error:  # transformers, torch and safetensors raise whatever they meet: KeyError, RuntimeError
         raise ArtifactRefused(
             f"expected config.json and model.safetensors of a BERT in {directory}: {error}",
             todo="Check the directory; weights in other formats are not read.",
         ) from error
+    if missing:
+        raise ArtifactRefused(
+            f"{directory / 'model.safetensors'} lacks {len(missing)} tensors of a BERT.", faults=missing[:5]
+        )
+    return encoder
+
+
+def _filled(directory: Path) -> "tuple[BertModel, list[str]]":
+    """Give the encoder with the weights that are there, and the names of those that are not."""
+    from safetensors.torch import load_file
+    from transformers import BertModel
+
+    config = bert_config(json.loads((directory / "config.json").read_text("utf-8")))
+    weights = load_file(directory / "model.safetensors")
     encoder = BertModel(config, add_pooling_layer=False)
     # Checkpoints with a task head keep the encoder under `bert.`; old ones call LayerNorm's parameters gamma and beta.
     renamed = {
@@ -118,14 +132,9 @@ def _encoder(directory: Path) -> "BertModel":
         .replace("LayerNorm.beta", "LayerNorm.bias"): value
         for key, value in weights.items()
     }
-    missing = encoder.load_state_dict(
-        {key: value for key, value in renamed.items() if key in encoder.state_dict()}, strict=False
-    ).missing_keys
-    if missing:
-        raise ArtifactRefused(
-            f"{directory / 'model.safetensors'} lacks {len(missing)} tensors of a BERT.", faults=missing[:5]
-        )
-    return encoder
+    wanted = encoder.state_dict()
+    found = {key: value for key, value in renamed.items() if key in wanted}
+    return encoder, encoder.load_state_dict(found, strict=False).missing_keys
 
 
 def _tokenizer(directory: Path) -> "Tokenizer":

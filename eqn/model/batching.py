@@ -19,6 +19,15 @@ class BatchPlan:
         return f"length-sorted, at most {self.rows} rows and {self.tokens} tokens"
 
 
+def padded_width(length: int) -> int:
+    """Give the width to which rows of at most `length` tokens are padded: the next multiple of 8.
+
+    The libraries below keep prepared kernels for each shape they meet, and with every length a shape of its own that
+    memory grows without end.
+    """
+    return -(-length // 8) * 8
+
+
 def sorted_batches(lengths: Sequence[int], plan: BatchPlan) -> Iterator[list[int]]:
     """Give batches of positions, longest rows first, each within the plan's limits.
 
@@ -28,8 +37,8 @@ def sorted_batches(lengths: Sequence[int], plan: BatchPlan) -> Iterator[list[int
     order = sorted(range(len(lengths)), key=lambda position: (-lengths[position], position))
     batch: list[int] = []
     for position in order:
-        longest = lengths[batch[0]] if batch else lengths[position]
-        if batch and (len(batch) == plan.rows or longest * (len(batch) + 1) > plan.tokens):
+        width = padded_width(lengths[batch[0] if batch else position])
+        if batch and (len(batch) == plan.rows or width * (len(batch) + 1) > plan.tokens):
             yield batch
             batch = []
         batch.append(position)

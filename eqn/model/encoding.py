@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from eqn.model.batching import padded_width
+
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
@@ -37,12 +39,8 @@ def encode(tokenizer: "Tokenizer", texts: Sequence[str], max_tokens: int) -> Enc
 
 
 def padded(rows: Sequence[list[int]], *, pad: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Give token ids and attention mask, both (rows, width), padded on the right with `pad`.
-
-    The width is the longest row's length, rounded up to a multiple of 8: the libraries below keep prepared kernels for
-    each shape they meet, and with every length a shape of its own that memory grows without end.
-    """
-    width = -(-max(len(row) for row in rows) // 8) * 8
+    """Give token ids and attention mask, both (rows, padded width of the longest), padded on the right with `pad`."""
+    width = padded_width(max(len(row) for row in rows))
     ids = torch.tensor([row + [pad] * (width - len(row)) for row in rows])
     lengths = torch.tensor([len(row) for row in rows])
     mask = (torch.arange(width) < lengths.unsqueeze(1)).to(torch.int64)

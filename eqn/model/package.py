@@ -71,7 +71,7 @@ def write_package(
         UsageError: `path` is taken.
 
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     from eqn.model.backbone import CONFIG_KEYS
 
@@ -83,7 +83,8 @@ def write_package(
         config = {"model_type": "bert"} | {key: values[key] for key in sorted(CONFIG_KEYS & values.keys())}
         (temporary / "config.json").write_text(_pretty(config), "utf-8")
         weights = {name: tensor.detach().float().cpu().contiguous() for name, tensor in network.state_dict().items()}
-        save_file(weights, temporary / "model.safetensors")
+        # Not save_file: it hides a full disk in an error of its own, and lets nobody but the writer read.
+        (temporary / "model.safetensors").write_bytes(save(weights))
         tokenizer.no_padding()
         tokenizer.no_truncation()
         tokenizer.save(str(temporary / "tokenizer.json"))
@@ -123,7 +124,7 @@ def read_package(path: Path) -> Package:
         facts = json.loads(content)
         files, form = facts.pop("files"), facts.pop("format")
         description = Description(**{**facts, "labels": tuple(facts["labels"])})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ArtifactRefused(
             f"expected a model package in {path}; its {_DESCRIPTION} is missing or not readable ({error}).",
             todo=_FETCH_AGAIN,
@@ -131,8 +132,7 @@ def read_package(path: Path) -> Package:
     faults = _faults(path, files)
     if form != FORMAT:
         faults.append(f"format {FORMAT} expected, got {form}")
-    if description.labels != EMOTIONS or set(description.thresholds) != set(EMOTIONS):
-        faults.append("labels: expected the 28 emotions in canonical order, and a threshold for each")
+    faults += _impossible(description)
     if faults:
         raise ArtifactRefused(f"the model package {path} is not what it says it is.", faults=faults, todo=_FETCH_AGAIN)
     whole = {field.name: getattr(description, field.name) for field in dataclasses.fields(Description)}
@@ -147,12 +147,12 @@ def load_network(package: Package) -> tuple["EmotionNetwork", "Tokenizer"]:
 
     """
     import torch
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
     from tokenizers import Tokenizer
     from transformers import BertModel
 
     from eqn.model.backbone import bert_config
+    from eqn.model.batching import padded_width
     from eqn.model.network import EmotionNetwork
 
     try:
@@ -164,8 +164,14 @@ def load_network(package: Package) -> tuple["EmotionNetwork", "Tokenizer"]:
         tokenizer = Tokenizer.from_file(str(package.path / "tokenizer.json"))
     except ArtifactRefused:
         raise
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+    except Exception as error:  # tokenizers raises bare Exception, transformers and torch whatever they meet
         raise ArtifactRefused(f"the model in {package.path} cannot be built: {error}", todo=_FETCH_AGAIN) from error
+    if padded_width(package.max_tokens) > config.max_position_embeddings:
+        raise ArtifactRefused(
+            f"{package.path} says that it reads {package.max_tokens} tokens; its encoder has "
+            f"{config.max_position_embeddings} positions.",
+            todo=_FETCH_AGAIN,
+        )
     broken = [name for name, tensor in weights.items() if not torch.isfinite(tensor).all()]
     if broken:
         raise ArtifactRefused(
@@ -174,12 +180,34 @@ def load_network(package: Package) -> tuple["EmotionNetwork", "Tokenizer"]:
     return network.eval(), tokenizer
 
 
+def _impossible(said: Description) -> list[str]:
+    """Name what cannot be true of a model. Nothing is certain of the values' types: they come from a file."""
+    thresholds = said.thresholds if isinstance(said.thresholds, dict) else {}
+    rules = (
+        ("labels: expected the 28 emotions in canonical order", said.labels == EMOTIONS),
+        (
+            "thresholds: expected a number in [0, 1] for each emotion",
+            set(thresholds) == set(EMOTIONS)
+            and all(isinstance(value, int | float) and 0 <= value <= 1 for value in thresholds.values()),
+        ),
+        ("max_tokens: expected 8 ... 512", isinstance(said.max_tokens, int) and 8 <= said.max_tokens <= 512),
+        ("pooling: expected mean or cls", said.pooling in ("mean", "cls")),
+        *(
+            (f"{name}: expected an object", isinstance(getattr(said, name), dict))
+            for name in ("recipe", "backbone", "corpus", "metrics")
+        ),
+    )
+    return [fault for fault, fits in rules if not fits]
+
+
 def _faults(path: Path, files: Any) -> list[str]:
     """Compare the directory with what eqn.json says of its files."""
     if not isinstance(files, dict) or set(files) != _FILES:
         return [f"{_DESCRIPTION} must list {', '.join(sorted(_FILES))}"]
     present = {entry.name: entry for entry in os.scandir(path)}
     faults = [f"{name}: a file that does not belong here" for name in sorted(present.keys() - _FILES - {_DESCRIPTION})]
+    if present[_DESCRIPTION].is_symlink():
+        faults.append(f"{_DESCRIPTION}: not a plain file")
     for name, said in sorted(files.items()):
         entry = present.get(name)
         if entry is None or not entry.is_file(follow_symlinks=False):

@@ -13,7 +13,7 @@ def compared(settings: Settings, corpus: Corpus) -> list[dict[str, str]]:
     rows = list_versions(settings)
     champion = champion_of(rows, settings)
     figures = {
-        f"{row.recipe.get('name')} (version {row.version}{', champion' if row == champion else ''})": row.metrics[
+        f"{row.recipe.get('name')}, version {row.version}{' (champion)' if row == champion else ''}": row.metrics[
             "test"
         ]
         for row in rows

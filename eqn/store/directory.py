@@ -17,6 +17,7 @@ from eqn.store.interface import check_key
 
 _TEMPORARY = ".tmp-"
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NOT_THERE = (FileNotFoundError, NotADirectoryError)
 
 
 class DirectoryStore:
@@ -50,17 +51,17 @@ class DirectoryStore:
             _sync_folder(path.parent)
 
     def copy(self, source: str, key: str) -> None:
-        """Hard-link `source` to `key`: files of a store are never changed in place, so they may share their bytes."""
+        """Hard-link `source` to `key`: files of a store are never changed in place, so they may share their bytes.
+
+        KeyError when `source` is not there.
+        """
         origin, path = self._path(source), self._path(key)
-        with storage_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.parent / f"{_TEMPORARY}{secrets.token_hex(8)}"
+        with storage_errors(path), _temporary_beside(path) as temporary:
             try:
                 os.link(origin, temporary)
-                temporary.replace(path)
-            finally:
-                # rename() does nothing when both names are links to the same file: the temporary name then stays.
-                temporary.unlink(missing_ok=True)
+            except _NOT_THERE:
+                raise KeyError(source) from None
+            temporary.replace(path)
             _sync_folder(path.parent)
 
     def get(self, key: str) -> bytes:
@@ -69,35 +70,38 @@ class DirectoryStore:
         with storage_errors(path):
             try:
                 return path.read_bytes()
-            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            except (*_NOT_THERE, IsADirectoryError):
                 raise KeyError(key) from None
 
     def exists(self, key: str) -> bool:
         """Tell whether the key is there."""
-        return self._path(key).is_file()
+        path = self._path(key)
+        with storage_errors(path):
+            return path.is_file()
 
     def list(self, prefix: str) -> Iterator[str]:
         """Give the keys under the folder `prefix`, sorted."""
         folder = self._path(prefix.rstrip("/"))
-        found = (
-            Path(place, name).relative_to(self.root).as_posix()
-            for place, _, names in os.walk(folder)
-            for name in names
-            if not name.startswith(_TEMPORARY)
-        )
+        with storage_errors(folder):
+            found = [
+                Path(place, name).relative_to(self.root).as_posix()
+                for place, _, names in os.walk(folder, onerror=_refuse_unreadable)
+                for name in names
+                if not name.startswith(_TEMPORARY)
+            ]
         yield from sorted(found)
 
     def folders(self, prefix: str = "") -> Iterator[str]:
         """Give the names of the folders directly below the folder `prefix`, sorted."""
         folder = self._path(prefix) if prefix else self.root
-        if folder.is_dir():
+        with storage_errors(folder), contextlib.suppress(*_NOT_THERE):
             yield from sorted(path.name for path in folder.iterdir() if path.is_dir())
 
     def delete(self, key: str) -> None:
         """Remove a key; a missing one is no error."""
         path = self._path(key)
-        with storage_errors(path):
-            path.unlink(missing_ok=True)
+        with storage_errors(path), contextlib.suppress(*_NOT_THERE):
+            path.unlink()
 
     def address(self, key: str) -> str:
         """Give the key's path."""
@@ -132,17 +136,40 @@ def translated(error: OSError, path: Path | str) -> EqnError:
 @contextlib.contextmanager
 def _written_beside(path: Path, content: bytes) -> Iterator[Path]:
     """Give a synced temporary file with `content` in the folder of `path`; it is gone afterwards."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f"{_TEMPORARY}{secrets.token_hex(8)}"
-    try:
+    with _temporary_beside(path) as temporary:
         with temporary.open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         yield temporary
+
+
+@contextlib.contextmanager
+def _temporary_beside(path: Path) -> Iterator[Path]:
+    """Give a free name in the folder of `path`, which is made; no file of that name is left afterwards."""
+    _make_folder(path.parent)
+    temporary = path.parent / f"{_TEMPORARY}{secrets.token_hex(8)}"
+    try:
+        yield temporary
     finally:
+        # After a rename, too: it does nothing when both names are links to the same file.
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _make_folder(folder: Path) -> None:
+    """Make `folder` and those above it that are missing, their names durable: nobody else will sync them."""
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    _sync_folder(folder.parent)
+
+
+def _refuse_unreadable(error: OSError) -> None:
+    """Raise the error of a folder that could not be read; one that is not there holds nothing."""
+    if not isinstance(error, _NOT_THERE):
+        raise error
 
 
 def _sync_folder(folder: Path) -> None:

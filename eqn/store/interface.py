@@ -22,7 +22,12 @@ class ObjectStore(Protocol):
         """Write `content`, whole or not at all. For keys that always get the same bytes."""
 
     def copy(self, source: str, key: str) -> None:
-        """Give the bytes of `source` to `key` without reading them here (hard link, server-side copy)."""
+        """Give the bytes of `source` to `key` without reading them here (hard link, server-side copy).
+
+        Raises:
+            KeyError: there is no `source`.
+
+        """
 
     def get(self, key: str) -> bytes:
         """Read a key.
@@ -52,17 +57,16 @@ def check_key(key: str) -> str:
     """Give `key` back if it is a plain relative path.
 
     Raises:
-        ValueError: it is absolute, empty, or climbs out of the store.
+        ValueError: it is absolute, empty, climbs out of the store, or holds what no file's name may.
 
     """
-    parts = key.split("/")
-    if not key or key.startswith("/") or "\\" in key or any(part in {"", ".", ".."} for part in parts):
+    if any(part in {"", ".", ".."} for part in key.split("/")) or "\\" in key or "\0" in key:
         raise ValueError(f"not a key: {key!r}")
     return key
 
 
 def open_store(address: str | os.PathLike[str]) -> ObjectStore:
-    """Open the store at `address`: a directory's path, or `file:` and its path.
+    """Open the store at `address`: a directory's path, or `file://` and its path.
 
     Raises:
         UsageError: the address has a scheme that EQN does not know.

@@ -27,7 +27,7 @@ class MemoryStore:
 
     def copy(self, source: str, key: str) -> None:
         """Give the bytes of `source` to `key`."""
-        self._content[check_key(key)] = self._content[source]
+        self._content[check_key(key)] = self.get(source)
 
     def get(self, key: str) -> bytes:
         """Read a key; KeyError when it is not there."""
@@ -35,22 +35,22 @@ class MemoryStore:
 
     def exists(self, key: str) -> bool:
         """Tell whether the key is there."""
-        return key in self._content
+        return check_key(key) in self._content
 
     def list(self, prefix: str) -> Iterator[str]:
         """Give the keys under the folder `prefix`, sorted."""
-        folder = prefix.rstrip("/") + "/"
+        folder = check_key(prefix.rstrip("/")) + "/"
         yield from sorted(key for key in self._content if key.startswith(folder))
 
     def folders(self, prefix: str = "") -> Iterator[str]:
         """Give the names of the folders directly below the folder `prefix`, sorted."""
-        start = f"{prefix}/" if prefix else ""
+        start = f"{check_key(prefix)}/" if prefix else ""
         below = (key.removeprefix(start) for key in self._content if key.startswith(start))
         yield from sorted({rest.partition("/")[0] for rest in below if "/" in rest})
 
     def delete(self, key: str) -> None:
         """Remove a key; a missing one is no error."""
-        self._content.pop(key, None)
+        self._content.pop(check_key(key), None)
 
     def address(self, key: str) -> str:
         """Give a name for messages; nobody else can read from it."""

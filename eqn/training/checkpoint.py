@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from eqn.errors import ArtifactRefused
@@ -41,12 +41,12 @@ def save_checkpoint(
     if torch.cuda.is_available():
         tensors["random.cuda"] = torch.cuda.get_rng_state()
     temporary = path.with_name(f".tmp-{path.name}")
-    # clone(): tied or sliced storage cannot be written; metadata must be strings.
-    save_file(
-        {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()},
-        temporary,
+    # Not save_file: it hides a full disk in an error of its own.
+    content = save(
+        {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()},  # views cannot be written
         metadata={"place": json.dumps(dataclasses.asdict(place))},
     )
+    temporary.write_bytes(content)
     with temporary.open("rb") as file:
         os.fsync(file.fileno())
     temporary.replace(path)
@@ -74,14 +74,14 @@ def load_checkpoint(
                 groups[kind][name] = file.get_tensor(key)
         network.load_state_dict(groups["network"])
         _restore_optimizer(optimizer, groups["optimizer"])
+        torch.set_rng_state(groups["random"]["cpu"])
+        if torch.cuda.is_available() and "cuda" in groups["random"]:
+            torch.cuda.set_rng_state(groups["random"]["cuda"])
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ArtifactRefused(
             f"expected the checkpoint of this training in {path}; it does not fit: {error}",
             todo=f"Delete {path.parent} and run again: training starts anew.",
         ) from error
-    torch.set_rng_state(groups["random"]["cpu"])
-    if torch.cuda.is_available() and "cuda" in groups["random"]:
-        torch.cuda.set_rng_state(groups["random"]["cuda"])
     return place, groups["best"]
 
 

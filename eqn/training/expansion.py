@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 
 def assign_folds(ids: Sequence[str], folds: int, seed: int) -> NDArray[np.int64]:
-    """Give each row's fold, 0 to folds - 1, in equal parts, from its id: stable when rows are added or reordered."""
+    """Give each row's fold, 0 to folds - 1, in equal parts, from its id: whatever the order of the rows."""
     ranks = [hashlib.sha256(f"{seed}:{identifier}".encode()).digest() for identifier in ids]
     order = sorted(range(len(ids)), key=ranks.__getitem__)
     assigned = np.empty(len(ids), dtype=np.int64)

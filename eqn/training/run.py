@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 
 from eqn.corpus.goemotions import Corpus, Split
 from eqn.emotions import EMOTIONS
+from eqn.errors import ArtifactRefused, UsageError
 from eqn.evaluation.card import model_card
 from eqn.evaluation.metrics import evaluate_scores
 from eqn.evaluation.thresholds import choose_thresholds, dev_score
-from eqn.model.backbone import Backbone, load_backbone
+from eqn.model.backbone import Backbone, backbone_digest, load_backbone
+from eqn.model.batching import padded_width
 from eqn.model.encoding import Encoded, encode
 from eqn.model.network import EmotionNetwork, best_device, fast_precision
-from eqn.model.package import Description, Package, require_free, write_package
+from eqn.model.package import Description, Package, read_package, require_free, write_package
 from eqn.model.scoring import Scorer
 from eqn.training.expansion import assign_folds, expand
 from eqn.training.loop import Stage, fit
@@ -56,18 +58,26 @@ def train(order: Order, listener: Listener = silent) -> Package:
     """Train a model and write its package to `order.out`.
 
     State for resuming is kept beside it, in `<out>.training`, and removed at the end: after a kill, the same order goes
-    on from its last checkpoint.
+    on from its last checkpoint, or gives the package if it stands there already.
 
     Raises:
-        UsageError: `order.out` is taken, or there is no such backbone.
+        UsageError: `order.out` is taken, there is no such backbone, or the recipe does not fit backbone or corpus.
         StoreUnavailable: the backbone cannot be fetched.
+        ArtifactRefused: the state for resuming cannot be read.
 
     """
-    require_free(order.out)
     corpus = order.corpus
+    digest = backbone_digest(order.backbone, cache=order.backbones, seed=order.seed)
+    key = training_key(order.recipe, corpus_digest=corpus.ref.digest, backbone_digest=digest, seed=order.seed)
+    room = order.out.with_name(order.out.name + ".training")
+    finished = _finished(order.out, key)
+    if finished:
+        shutil.rmtree(room, ignore_errors=True)
+        return finished
+    require_free(order.out)
     backbone = load_backbone(order.backbone, cache=order.backbones, seed=order.seed)
-    key = training_key(order.recipe, corpus_digest=corpus.ref.digest, backbone_digest=backbone.digest, seed=order.seed)
-    room = _workroom(order.out, key)
+    _require_fit(order, backbone)
+    _prepare(room, key)
     session = _Session(order, backbone, room, listener)
     targets = corpus.train.targets()
     if order.recipe.folds:
@@ -118,7 +128,7 @@ class _Session:
                 seen = np.flatnonzero(assigned != fold)
                 network = self._fit(f"stage A fold {fold + 1} of {folds}", seen, targets, seed=fold + 1)
                 _write_array(file, self._scorer(network).scores(self._rows("train", held_out)))
-            predicted[held_out] = np.load(file, allow_pickle=False)
+            predicted[held_out] = _read_array(file)
         return predicted
 
     def fit_final(self, targets: NDArray[np.float32]) -> EmotionNetwork:
@@ -170,15 +180,33 @@ class _Session:
         )
 
 
-def _workroom(out: Path, key: str) -> Path:
-    """Give the folder for resuming; one that belongs to another training is emptied."""
-    room = out.with_name(out.name + ".training")
+def _finished(out: Path, key: str) -> Package | None:
+    """Give the package that this very training wrote before it was killed, if it did."""
+    try:
+        package = read_package(out)
+    except ArtifactRefused:
+        return None
+    return package if package.training_key == key else None
+
+
+def _require_fit(order: Order, backbone: Backbone) -> None:
+    recipe, rows, positions = order.recipe, len(order.corpus.train), backbone.encoder.config.max_position_embeddings
+    faults = []
+    if padded_width(recipe.max_tokens) > positions:
+        faults.append(f"max_tokens is {recipe.max_tokens}, and the backbone {backbone.name} has {positions} positions")
+    if recipe.folds > rows:
+        faults.append(f"folds is {recipe.folds}, and {order.corpus.ref.name} has {rows} training row(s)")
+    if faults:
+        raise UsageError(f"the recipe {recipe.name!r} does not fit what it is to be used on.", faults=faults)
+
+
+def _prepare(room: Path, key: str) -> None:
+    """Make the folder for resuming; one that belongs to another training is emptied."""
     mark = room / "key"
     if not (mark.is_file() and mark.read_text("utf-8") == key):
         shutil.rmtree(room, ignore_errors=True)
         room.mkdir(parents=True)
         mark.write_text(key, "utf-8")
-    return room
 
 
 def _write_array(path: Path, array: NDArray[np.float32]) -> None:
@@ -186,3 +214,14 @@ def _write_array(path: Path, array: NDArray[np.float32]) -> None:
     with temporary.open("wb") as file:
         np.save(file, array, allow_pickle=False)
     temporary.replace(path)
+
+
+def _read_array(path: Path) -> NDArray[np.float32]:
+    try:
+        array: NDArray[np.float32] = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise ArtifactRefused(
+            f"expected the predictions of a finished fold in {path}: {error}",
+            todo=f"Delete {path.parent} and run again: training starts anew.",
+        ) from error
+    return array

@@ -1,0 +1,40 @@
+"""What all tests share: nothing reaches a hub, and tests that need real data or a device say NOT RUN without it."""
+
+import os
+import warnings
+from pathlib import Path
+
+import pytest
+
+def pytest_configure(config: pytest.Config) -> None:
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    needs = {
+        "goemotions": ("EQN_GOEMOTIONS names no directory with the real GoEmotions splits", _goemotions),
+        "gpu": ("there is no CUDA device", _cuda),
+    }
+    missing = {name: why for name, (why, is_there) in needs.items() if _wanted(items, name) and not is_there()}
+    for item in items:
+        for name, why in missing.items():
+            if item.get_closest_marker(name):
+                item.add_marker(pytest.mark.skip(reason=f"NOT RUN: {why}"))
+
+
+def _wanted(items: list[pytest.Item], marker: str) -> bool:
+    return any(item.get_closest_marker(marker) for item in items)
+
+
+def _goemotions() -> bool:
+    return Path(os.environ.get("EQN_GOEMOTIONS", ""), "train.tsv").is_file()
+
+
+def _cuda() -> bool:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import torch
+
+        return torch.cuda.is_available()

@@ -1,0 +1,83 @@
+"""The main job, for real: Prefect's server, MLflow, Great Expectations, a small random BERT, the embedded sample."""
+
+import json
+from pathlib import Path
+
+import pytest
+from prefect.artifacts import Artifact
+
+from eqn.errors import DataRefused
+from eqn.registry.versions import list_versions
+from eqn.release.catalog import read_manifest, release_numbers, verify
+from eqn.settings import Settings
+from eqn.store.interface import open_store
+from flows.pipeline import Outcome, pipeline
+
+ARTIFACTS = ("corpus-validation", "model-figures", "promotion-decision", "inbox-validation", "release-inbox")
+
+
+@pytest.fixture(scope="module")
+def first(home: Settings) -> Outcome:
+    """The main job on a fresh state folder."""
+    return pipeline(backbone="tiny")
+
+
+def test_the_main_job_leaves_a_whole_life(home: Settings, first: Outcome) -> None:
+    """Two compared models, one champion, a verified release of the inbox with its Data Docs, and a card."""
+    versions = list_versions(home)
+    store = open_store(home.store)
+    manifest = read_manifest(store, "inbox")
+    verify(store, manifest)
+
+    assert sorted(row.recipe["name"] for row in versions) == ["eqn", "plain"]
+    assert [row.version for row in versions if "champion" in row.aliases] == [manifest.model["version"]]
+    assert (first.release.number, first.release.rows, first.release.already_published) == (1, 240, False)
+    assert {row["model"].split(",")[0] for row in first.figures} == {"eqn", "plain", "prior", "TF-IDF + logistic"}
+    assert {"README.md", "quality/index.html", "data/part-00000.parquet"} <= manifest.files.keys()
+
+
+@pytest.mark.parametrize("key", ARTIFACTS)
+def test_a_person_finds_it_on_prefects_pages(first: Outcome, key: str) -> None:
+    """Each stage leaves an artifact under a key of its own."""
+    found = Artifact.get(key)
+
+    assert found is not None
+    assert found.data
+
+
+def test_again_nothing_is_done_again(home: Settings, first: Outcome) -> None:
+    """The same job on the same data trains nothing, publishes nothing, and says so."""
+    before = [(row.version, row.aliases, row.decision) for row in list_versions(home)]
+
+    again = pipeline(backbone="tiny")
+
+    assert again.release.already_published
+    assert again.release.path == first.release.path
+    assert again.figures == first.figures
+    assert [(row.version, row.aliases, row.decision) for row in list_versions(home)] == before
+
+
+def test_a_new_file_makes_the_next_release_and_old_parts_stay(home: Settings, first: Outcome) -> None:
+    """One more file in the inbox: release 2 holds its rows and, byte for byte, the parts of release 1."""
+    inbox = Path(home.inbox)
+    before = {path.name: path.read_bytes() for path in inbox.iterdir()}
+    (inbox / "more.jsonl").write_text(json.dumps({"id": "007", "text": "NA"}) + "\n", "utf-8")
+
+    release = pipeline(backbone="tiny").release
+
+    store = open_store(home.store)
+    old, new = read_manifest(store, "inbox", 1), read_manifest(store, "inbox", 2)
+    assert (release.number, release.rows) == (2, 241)
+    assert release_numbers(store, "inbox") == [1, 2]
+    assert {old.files[part].sha256 for part in old.inputs[0].parts} <= {entry.sha256 for entry in new.files.values()}
+    assert {name: (inbox / name).read_bytes() for name in before} == before
+
+
+def test_bad_data_stops_before_training(home: Settings, first: Outcome, broken_corpus: Path) -> None:
+    """A critical failure of the gate ends the job with every finding; no model is trained on such data."""
+    versions = len(list_versions(home))
+
+    with pytest.raises(DataRefused, match="x1"):
+        pipeline(directory=broken_corpus, backbone="tiny")
+
+    assert len(list_versions(home)) == versions

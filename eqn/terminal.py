@@ -1,12 +1,14 @@
 """What people see in the terminal: tables, bars and progress. Text from data is printed as text, never as markup."""
 
 import contextlib
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from unicodedata import category
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -34,7 +36,14 @@ def printable(text: str) -> str:
 
 def table(title: str, rows: Sequence[Mapping[str, object]]) -> Table:
     """Give `rows` as a table whose columns are the keys of the first one."""
-    drawn = Table(title=Text(printable(title), style="bold"), title_justify="left", header_style="bold")
+    drawn = Table(
+        title=Text(printable(title), style="bold"),
+        title_justify="left",
+        header_style="bold",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
     for name in rows[0] if rows else ():
         drawn.add_column(Text(printable(name)), overflow="fold")
     for row in rows:
@@ -156,24 +165,23 @@ class Speed:
         return report
 
 
-def show_outcome(home: Path, release: ReleaseRef, figures: Sequence[Mapping[str, str]]) -> None:
+def show_outcome(release: ReleaseRef, figures: Sequence[Mapping[str, str]], *, data_docs: str, model: str) -> None:
     """Show the main job's figures, and say where everything is that it left."""
     shown = ("model", "macro F1", "micro F1", "mAP", "Brier skill")
     Console().print(table("figures on test", [{name: row[name] for name in shown} for row in figures]))
-    done = (
-        "nothing changed: the inbox is already published as"
-        if release.already_published
-        else "the inbox is published as"
-    )
-    print(f"{done} release {release.number}, {release.rows:,} rows, {release.quarantined:,} quarantined")  # noqa: T201  the result
+    command = os.path.relpath(Path(sys.executable).with_name("eqn"))
+    done = "is already published as" if release.already_published else "is published as"
     places = {
         "release": f"{release.path}/data",
         "its card": f"{release.path}/README.md",
-        "Data Docs": home / "data_docs",
-        "models": "eqn models list",
-        "a try": 'eqn annotate --text "I can\'t stop smiling"',
+        "model card": f"{model}/README.md",
+        "Data Docs": data_docs,
+        "models": f"{command} models list",
+        "try it": f'{command} annotate --text "I can\'t stop smiling"',
         "pages": "make ui",
     }
-    width = max(map(len, places))
-    for name, place in places.items():
-        print(f"{name:>{width}}  {place}")  # noqa: T201  the result
+    lines = [
+        f"{release.dataset} {done} release {release.number}: {release.rows:,} rows, {release.quarantined:,} quarantined"
+    ]
+    lines += [f"{name:>10}  {place}" for name, place in places.items()]
+    print("\n".join(lines))  # noqa: T201  the program's result

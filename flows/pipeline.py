@@ -28,6 +28,8 @@ class Outcome(NamedTuple):
     release: ReleaseRef
     figures: list[dict[str, str]]
     """The table of models and baselines."""
+    data_docs: str
+    """The quality gate's report on the corpus."""
 
 
 @task
@@ -50,18 +52,21 @@ def pipeline(directory: Path | None = None, backbone: str = "minilm", seed: int 
     figures = compare(directory)
     show_figures(figures)
     stand_ready(directory)
-    return Outcome(annotate(dataset=dataset), figures)
+    return Outcome(annotate(dataset=dataset), figures, validation.data_docs)
 
 
 def main() -> int:
     """Run the pipeline, against the embedded server unless another one is named, and say where to look."""
+    from eqn.registry.resolution import resolve
     from eqn.settings import load_settings
     from eqn.terminal import show_outcome
 
     settings = load_settings()
     with server_of(settings):
         outcome = pipeline()
-    show_outcome(settings.home, outcome.release, outcome.figures)
+    show_outcome(
+        outcome.release, outcome.figures, data_docs=outcome.data_docs, model=resolve("champion", settings).path
+    )
     return 0
 
 

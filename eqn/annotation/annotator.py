@@ -40,7 +40,8 @@ class Annotator:
     def __init__(self, package: Package, scorer: "Scorer") -> None:
         self.package = package
         self._scorer = scorer
-        self._thresholds = np.array([package.thresholds[name] for name in EMOTIONS])
+        # As float32, like the scores: 0.35 would else be above a score of 0.35.
+        self._thresholds = np.array([package.thresholds[name] for name in EMOTIONS], dtype=np.float32)
 
     def __repr__(self) -> str:
         return (

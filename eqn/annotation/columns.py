@@ -1,7 +1,8 @@
 """The annotated table: the input's columns, and ours beside them. The types derive from the contract.
 
 Nothing of the user's is overwritten: a column named like an emotion becomes `gold_<emotion>`, one that collides with
-`truncated` or `labels` becomes `input_<name>`.
+`truncated` or `labels` becomes `input_<name>`. `Joy` counts as `joy`: SQL does not tell them apart, and DuckDB would
+give the user's column to whoever asks for ours.
 """
 
 from collections.abc import Sequence
@@ -20,12 +21,12 @@ if TYPE_CHECKING:
 def output_name(column: str) -> str:
     """Give the name under which an input's column stands in the annotated table.
 
-    >>> output_name("joy"), output_name("labels"), output_name("author")
-    ('gold_joy', 'input_labels', 'author')
+    >>> output_name("joy"), output_name("Labels"), output_name("author")
+    ('gold_joy', 'input_Labels', 'author')
     """
-    if column in INDEX:
+    if column.lower() in INDEX:
         return f"gold_{column}"
-    return f"input_{column}" if column in RESERVED_COLUMNS else column
+    return f"input_{column}" if column.lower() in RESERVED_COLUMNS else column
 
 
 def output_schema(columns: Sequence[tuple[str, "pa.DataType"]]) -> "pa.Schema":
@@ -60,18 +61,25 @@ def annotated_table(rows: "pa.Table", annotation: "Annotation", schema: "pa.Sche
     """Put `annotation` beside `rows` (id, text and the file's other columns), in the columns of `schema`."""
     import pyarrow as pa
 
-    ours = {ID_COLUMN: rows.column(0), TEXT_COLUMN: rows.column(1)}
-    ours |= {output_name(name): rows.column(name) for name in rows.column_names[2:]}
-    ours[TRUNCATED_COLUMN] = pa.array(annotation.truncated, pa.bool_())
-    ours |= {name: pa.array(annotation.scores[:, i], pa.float32()) for i, name in enumerate(EMOTIONS)}
-    ours[LABELS_COLUMN] = pa.array(annotation.labels, pa.list_(pa.string()))
-    return pa.table([fitted(ours.get(field.name), field, len(rows)) for field in schema], schema=schema)
+    table = renamed(rows).append_column(TRUNCATED_COLUMN, pa.array(annotation.truncated, pa.bool_()))
+    for i, name in enumerate(EMOTIONS):
+        table = table.append_column(name, pa.array(annotation.scores[:, i], pa.float32()))
+    table = table.append_column(LABELS_COLUMN, pa.array(annotation.labels, pa.list_(pa.string())))
+    return conformed(table, schema)
 
 
-def fitted(column: "pa.ChunkedArray | pa.Array | None", field: "pa.Field", rows: int) -> "pa.ChunkedArray | pa.Array":
-    """Give `column` in the type of `field`; nulls when the file has no such column."""
+def renamed(rows: "pa.Table") -> "pa.Table":
+    """Give `rows` (id, text and the file's other columns) under the names of the annotated table."""
+    return rows.rename_columns([ID_COLUMN, TEXT_COLUMN, *map(output_name, rows.column_names[2:])])
+
+
+def conformed(table: "pa.Table", schema: "pa.Schema") -> "pa.Table":
+    """Give the columns of `schema` out of `table`, in the types of `schema`; nulls where it has no such column."""
     import pyarrow as pa
 
-    if column is None:
-        return pa.nulls(rows, field.type)
-    return column if column.type == field.type else column.cast(field.type)
+    here = set(table.column_names)
+    columns = [
+        table.column(field.name).cast(field.type) if field.name in here else pa.nulls(len(table), field.type)
+        for field in schema
+    ]
+    return pa.table(columns, schema=schema)

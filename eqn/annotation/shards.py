@@ -48,3 +48,17 @@ def parquet_table(content: bytes) -> "pa.Table":
     import pyarrow.parquet as pq
 
     return pq.read_table(pa.BufferReader(content), page_checksum_verification=True)
+
+
+def is_as_written(content: bytes, table: "pa.Table") -> bool:
+    """Tell whether a file that was read as `table` is as it was written, also where no page's checksum covers it.
+
+    The pyarrow at work here would write these very bytes again; what another one wrote cannot be held against that.
+    `table` must be of the types that were written: reading renames what is inside lists.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    again = parquet_bytes(table)
+    ours, theirs = (pq.read_metadata(pa.BufferReader(file)).created_by for file in (again, content))
+    return content == again or ours != theirs

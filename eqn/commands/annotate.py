@@ -47,7 +47,7 @@ def annotate(
     if (text is None) == (not inputs):
         raise UsageError("expected either INPUT... or --text.", todo='Try: eqn annotate --text "I can\'t stop smiling"')
     if text is not None:
-        if not text.isascii() and text != text.encode("utf-8", "replace").decode():
+        if text != text.encode("utf-8", "replace").decode():
             raise UsageError("expected --text in UTF-8; got other bytes.", todo="Set the terminal to UTF-8.")
         _annotate_text(text, model=model, json=json)
         return

@@ -92,4 +92,4 @@ def _line(row: "VersionRow") -> dict[str, object]:
         for name, key in (("macro F1", "macro_f1"), ("mAP", "map"))
     }
     facts = {"version": row.version, "alias": ", ".join(row.aliases), "recipe": row.recipe.get("name", "")}
-    return facts | {"corpus": row.corpus} | figures | {"created": row.created.strftime("%Y-%m-%d %H:%M")}
+    return facts | {"corpus": row.corpus} | figures | {"created": row.created.strftime("%Y-%m-%d")}

@@ -31,9 +31,9 @@ def train(
     """Train a model. A killed training goes on where it stopped when the same command runs again.
 
     Without --out the data is validated, and the model is tracked and registered in MLflow. With --out its package is
-    written there and nothing else is touched: torch and transformers suffice.
+    written there and nothing else is touched; with --data besides, torch and transformers suffice.
 
-    Examples: eqn train --data goemotions; eqn train --recipe plain --seed 1 --out model
+    Examples: eqn train --data goemotions; eqn train --data goemotions --recipe plain --seed 1 --out model
     """
     from eqn.evaluation.card import comparison_rows
     from eqn.terminal import table
@@ -69,11 +69,12 @@ def evaluate(
     from eqn.evaluation.evaluate import evaluate_package
     from eqn.terminal import table
 
-    evaluation = evaluate_package(package_of(model), corpus_in(data), split)
+    package = package_of(model)
+    evaluation = evaluate_package(package, corpus_in(data), split)
     if json:
         print_json(evaluation.summary() | {"evaluation": as_json(evaluation)})
         return
-    out.print(table(f"{model} on {split}", comparison_rows({model: evaluation.summary()})))
+    out.print(table(f"{model} on {split}", comparison_rows({str(package.recipe.get("name")): evaluation.summary()})))
     out.print(table("each emotion", _emotion_rows(evaluation)))
 
 

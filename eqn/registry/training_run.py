@@ -71,15 +71,16 @@ def train_and_register(
     )
     facts = recipe.values() | {"backbone": backbone, "seed": seed}
     with tracking.run(settings, recipe.name, params=facts, corpus=corpus.ref, validation=validation) as run:
-        package = train(order, _tracked(run, listener))
+        # A run that was killed between its training and its registration left the package.
+        package = read_package(order.out) if order.out.is_dir() else train(order, _tracked(run, listener))
         for split, figures in package.metrics.items():
             run.metrics({f"{split}/{name}": value for name, value in figures.items()}, step=0)
         run.artifact(package.path / "README.md")
-        place = settings.models / package.digest  # where a registered version is looked for before it is downloaded
-        shutil.rmtree(place, ignore_errors=True)
-        package.path.rename(place)
-        model = register(place, run.id, settings, validation_passed=validation.passed)
-    return Trained(model, package.metrics, reused=False)
+        model = register(package.path, run.id, settings, validation_passed=validation.passed)
+    place = settings.models / package.digest  # where a registered version is looked for before it is downloaded
+    shutil.rmtree(place, ignore_errors=True)
+    package.path.rename(place)
+    return Trained(dataclasses.replace(model, path=str(place)), package.metrics, reused=False)
 
 
 def measure_on(corpus: Corpus) -> DevMetrics:

@@ -1,18 +1,21 @@
 """Reading releases: which there are, what a manifest says, whether every byte is as it was published."""
 
 import hashlib
-from pathlib import PurePosixPath
+import re
 
 from eqn.errors import ArtifactRefused, UsageError
 from eqn.records import ReleaseRef
 from eqn.release.manifest import Manifest, check_dataset_name, is_dataset_name, manifest_key
 from eqn.store.interface import ObjectStore
 
+_MANIFEST = re.compile(r"([1-9][0-9]*)\.json")
+
 
 def release_numbers(store: ObjectStore, dataset: str) -> list[int]:
-    """Give the numbers of the releases of `dataset`, ascending; empty when there are none."""
-    names = (PurePosixPath(key) for key in store.list(f"{check_dataset_name(dataset)}/releases"))
-    return sorted(int(name.stem) for name in names if name.suffix == ".json" and name.stem.isdecimal())
+    """Give the numbers of the releases of `dataset`, ascending; what else lies beside the manifests is passed over."""
+    folder = f"{check_dataset_name(dataset)}/releases"
+    names = (_MANIFEST.fullmatch(key.removeprefix(f"{folder}/")) for key in store.list(folder))
+    return sorted(int(name[1]) for name in names if name)
 
 
 def datasets(store: ObjectStore) -> list[str]:
@@ -32,7 +35,7 @@ def read_manifest(store: ObjectStore, dataset: str, number: int | None = None) -
     if not numbers or (number is not None and number not in numbers):
         there = f"there are {numbers[0]} to {numbers[-1]}" if numbers else "there is none"
         raise UsageError(
-            f"expected release {number or 'latest'} of {dataset!r} in {store!r}; {there}.",
+            f"expected release {'latest' if number is None else number} of {dataset!r} in {store!r}; {there}.",
             todo="See `eqn release list`.",
         )
     number = number or numbers[-1]
@@ -43,9 +46,11 @@ def read_manifest(store: ObjectStore, dataset: str, number: int | None = None) -
     return manifest
 
 
-def find_job(store: ObjectStore, dataset: str, job: str) -> Manifest | None:
-    """Give the release that published `job`, or None."""
+def find_job(store: ObjectStore, dataset: str, job: str, *, after: int = 0) -> Manifest | None:
+    """Give the release that published `job`, or None; of those after release `after`."""
     for number in reversed(release_numbers(store, dataset)):
+        if number <= after:
+            break
         manifest = read_manifest(store, dataset, number)
         if manifest.job == job:
             return manifest

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from eqn.errors import ArtifactRefused, UsageError
+from eqn.store.interface import check_key
 
 FORMAT = 1
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
@@ -92,24 +93,34 @@ class Manifest:
         """
         try:
             facts = json.loads(content)
+            if facts["format"] != FORMAT:
+                raise ArtifactRefused(
+                    f"{where} has format {facts['format']!r}; this EQN reads {FORMAT}.", todo="Upgrade EQN."
+                )
             files = {name: FileEntry(**entry) for name, entry in facts.pop("files").items()}
             inputs = tuple(
                 InputEntry(**{**entry, "parts": tuple(entry["parts"]), "quarantine": tuple(entry["quarantine"])})
                 for entry in facts.pop("inputs")
             )
             manifest = cls(**facts, files=files, inputs=inputs)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            manifest._check()
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ArtifactRefused(f"expected a release's manifest in {where}; it cannot be read: {error}") from error
-        if manifest.format != FORMAT:
-            raise ArtifactRefused(
-                f"{where} has format {manifest.format}; this EQN reads {FORMAT}.", todo="Upgrade EQN."
-            )
-        if manifest.rows_in != manifest.rows_out + manifest.rows_quarantined:
-            raise ArtifactRefused(
-                f"{where} does not add up: {manifest.rows_in} rows in, {manifest.rows_out} out, "
-                f"{manifest.rows_quarantined} quarantined."
-            )
         return manifest
+
+    def _check(self) -> None:
+        """Raise ValueError where the parts of the manifest do not go together."""
+        for name in self.files:
+            check_key(f"{self.path}/{name}")
+        named = {name for entry in self.inputs for name in (*entry.parts, *entry.quarantine)}
+        if not named <= self.files.keys():
+            raise ValueError(f"its inputs name files that it does not list: {sorted(named - self.files.keys())}")
+        if not {"name", "version", "digest"} <= self.model.keys():
+            raise ValueError("it does not name its model")
+        if self.rows_in != self.rows_out + self.rows_quarantined:
+            raise ValueError(
+                f"it does not add up: {self.rows_in} rows in, {self.rows_out} out, {self.rows_quarantined} quarantined"
+            )
 
 
 def is_dataset_name(name: str) -> bool:

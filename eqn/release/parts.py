@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eqn.annotation.annotator import Annotator
-from eqn.annotation.shards import annotate_shard, parquet_bytes, parquet_table
+from eqn.annotation.columns import conformed, renamed
+from eqn.annotation.shards import annotate_shard, is_as_written, parquet_bytes, parquet_table
 from eqn.corpus.quarantine import quarantine_table
 from eqn.corpus.reader import Batch
 from eqn.errors import ArtifactRefused
@@ -55,16 +56,29 @@ class PartWriter:
         parts, quarantine = [], []
         for batch in self._plan.batches(source):
             if len(batch.table):
-                name = self._next("data/part-")
-                table = self._finished(name, batch) or annotate_shard(
-                    batch.table, self._plan.schema, self._annotator, report=self._report
-                )
-                parts.append(self._put(name, table))
-                self._written.summary.add(table)
+                parts.append(self._annotate_part(batch))
             if batch.quarantined:
                 table = quarantine_table(source.file.name, batch.quarantined)
-                quarantine.append(self._put(self._next("quarantine/quarantine-"), table))
+                name = self._next("quarantine/quarantine-")
+                self._put(name, table, holds=table.equals)
+                quarantine.append(name)
         return _entry(source, parts, quarantine)
+
+    def _annotate_part(self, batch: Batch) -> str:
+        """Annotate `batch`, unless a killed run of the same job left the part whole and with these very rows."""
+        name, given = self._next("data/part-"), renamed(batch.table)
+
+        def holds(table: "pa.Table") -> bool:
+            return _holds(table, given)
+
+        table = self._take(name, self._plan.schema, holds)
+        if table is None:
+            table = annotate_shard(batch.table, self._plan.schema, self._annotator, report=self._report)
+            table = self._put(name, table, holds)
+        else:
+            self._report(len(table), 0)
+        self._written.summary.add(table)
+        return name
 
     def _carry(self, source: Source) -> InputEntry:
         """Take over the parts that the previous release made of the same file."""
@@ -73,47 +87,61 @@ class PartWriter:
         assert carried is not None  # noqa: S101
         parts, quarantine = [], []
         for old in carried.parts:
-            name, key = self._next("data/part-"), f"{previous.path}/{old}"
-            content = _verified(self._store, key, previous.files[old])
-            table = parquet_table(content)
+            key = f"{previous.path}/{old}"
+            table = parquet_table(_verified(self._store, key, previous.files[old]))
+            if not _widens(table.schema, self._plan.schema):
+                return self._annotate(source)  # all parts of a release have one schema: none was taken yet
+            name = self._next("data/part-")
             if table.schema.equals(self._plan.schema):
-                parts.append(self._copy(key, name, previous.files[old]))
+                self._copy(key, name, previous.files[old])
             else:  # another input brought or took a column
-                table = _conformed(table, self._plan.schema)
-                parts.append(self._put(name, table))
+                table = conformed(table, self._plan.schema)
+                self._put(name, table, holds=table.equals)
+            parts.append(name)
             self._written.summary.add(table)
             self._written.carried_rows += len(table)
         for old in carried.quarantine:
-            key = f"{previous.path}/{old}"
+            key, name = f"{previous.path}/{old}", self._next("quarantine/quarantine-")
             _verified(self._store, key, previous.files[old])
-            quarantine.append(self._copy(key, self._next("quarantine/quarantine-"), previous.files[old]))
+            self._copy(key, name, previous.files[old])
+            quarantine.append(name)
         return _entry(source, parts, quarantine)
 
-    def _finished(self, name: str, batch: Batch) -> "pa.Table | None":
-        """Give the part that an interrupted run of the same job left, if it is whole and holds these very rows."""
+    def _take(self, name: str, schema: "pa.Schema", holds: "Callable[[pa.Table], bool]") -> "pa.Table | None":
+        """Note the part that is there already and give it; None unless it is whole and holds what it should."""
         try:
-            table = parquet_table(self._store.get(f"{self._folder}/{name}"))
+            content = self._store.get(f"{self._folder}/{name}")
+            table = parquet_table(content)
         except (KeyError, OSError, ValueError):
             return None
-        same = table.schema.equals(self._plan.schema) and all(
-            table.column(i).combine_chunks().equals(batch.table.column(i).combine_chunks()) for i in (0, 1)
-        )
-        if same:
-            self._report(len(table), 0)
-        return table if same else None
+        if not table.schema.equals(schema):
+            return None
+        table = conformed(table, schema)  # equal types may yet be written differently
+        if not (holds(table) and is_as_written(content, table)):
+            return None
+        self._note(name, content, len(table))
+        return table
 
-    def _put(self, name: str, table: "pa.Table") -> str:
+    def _put(self, name: str, table: "pa.Table", holds: "Callable[[pa.Table], bool]") -> "pa.Table":
+        """Write a part and give it, or the one that a rival with the same job wrote first: it may be published by now.
+
+        Only a damaged part is replaced.
+        """
         content = parquet_bytes(table)
-        key = f"{self._folder}/{name}"
-        if not (self._store.exists(key) and self._store.get(key) == content):
-            self._store.put(key, content)
-        self._written.files[name] = FileEntry(hashlib.sha256(content).hexdigest(), len(content), len(table))
-        return name
+        if not self._store.put_if_absent(f"{self._folder}/{name}", content):
+            there = self._take(name, table.schema, holds)
+            if there is not None:
+                return there
+            self._store.put(f"{self._folder}/{name}", content)
+        self._note(name, content, len(table))
+        return table
 
-    def _copy(self, key: str, name: str, entry: FileEntry) -> str:
+    def _copy(self, key: str, name: str, entry: FileEntry) -> None:
         self._store.copy(key, f"{self._folder}/{name}")
         self._written.files[name] = entry
-        return name
+
+    def _note(self, name: str, content: bytes, rows: int) -> None:
+        self._written.files[name] = FileEntry(hashlib.sha256(content).hexdigest(), len(content), rows)
 
     def _next(self, prefix: str) -> str:
         number = sum(name.startswith(prefix) for name in self._written.files)
@@ -148,16 +176,37 @@ def _verified(store: ObjectStore, key: str, entry: FileEntry) -> bytes:
     return content
 
 
-def _conformed(table: "pa.Table", schema: "pa.Schema") -> "pa.Table":
+def _holds(table: "pa.Table", given: "pa.Table") -> bool:
+    """Tell whether `table` has the columns of `given` with their very values."""
     import pyarrow as pa
 
+    columns = table.select(given.column_names)
+    return bool(_without_nan(columns).equals(_without_nan(conformed(given, pa.schema(columns.schema)))))
+
+
+def _without_nan(table: "pa.Table") -> "pa.Table":
+    """Give the columns with nulls for NaN, which equals nothing, itself included."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     columns = [
-        table.column(field.name).cast(field.type)
-        if field.name in table.column_names
-        else pa.nulls(len(table), field.type)
-        for field in schema
+        pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
+        if pa.types.is_floating(column.type)
+        else column
+        for column in table.columns
     ]
-    return pa.table(columns, schema=schema)
+    return pa.table(columns, names=table.column_names)
+
+
+def _widens(old: "pa.Schema", new: "pa.Schema") -> bool:
+    """Tell whether parts of the schema `old` become parts of `new` as if annotated anew.
+
+    Columns may come and go, and become text. What became text beside another input stays text for good: its type
+    cannot be read back from it.
+    """
+    import pyarrow as pa
+
+    return all(field.type in (old.field(field.name).type, pa.string()) for field in new if field.name in old.names)
 
 
 def _entry(source: Source, parts: list[str], quarantine: list[str]) -> InputEntry:

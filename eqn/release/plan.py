@@ -12,6 +12,7 @@ from eqn.annotation.shards import ROWS
 from eqn.corpus.contract import ID_COLUMN, TEXT_COLUMN, VERSION
 from eqn.corpus.inputs import InputFile
 from eqn.corpus.reader import Batch, FileScan, read_batches
+from eqn.errors import DataRefused
 from eqn.quality.inputs import scan_all
 from eqn.records import ModelRef
 from eqn.release.catalog import find_job, read_manifest, release_numbers
@@ -114,13 +115,38 @@ def make_plan(
 
 
 def _columns(scans: Sequence[FileScan]) -> list[tuple[str, "pa.DataType"]]:
-    """Give the union of the inputs' other columns, in order of first appearance; unlike types meet as text."""
+    """Give the union of the inputs' other columns, in order of first appearance; unlike types meet as text.
+
+    Raises:
+        DataRefused: unlike types, and one of them cannot be written as text.
+
+    """
     import pyarrow as pa
 
     types: dict[str, pa.DataType] = {}
-    for found in scans:
-        for column in found.columns:
-            known = types.setdefault(column.name, column.type)
-            if known != column.type:
-                types[column.name] = pa.string()
+    faults = []
+    for column in (column for found in scans for column in found.columns):
+        known = types.setdefault(column.name, column.type)
+        if known != column.type:
+            if not (_has_text(known) and _has_text(column.type)):
+                faults.append(f"{column.name!r} is {known} in one input and {column.type} in another")
+            types[column.name] = pa.string()
+    if faults:
+        raise DataRefused(
+            "expected columns of one type in all inputs, or of types that can be written as text.",
+            faults=faults,
+            todo="Convert, rename or drop these columns, or publish the inputs as two datasets.",
+        )
     return list(types.items())
+
+
+def _has_text(kind: "pa.DataType") -> bool:
+    """Tell whether any value of this type can be written as text."""
+    import pyarrow as pa
+
+    bytes_ = pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind)
+    try:
+        pa.nulls(0, kind).cast(pa.string())
+    except pa.ArrowNotImplementedError:
+        return False
+    return not bytes_

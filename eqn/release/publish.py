@@ -55,14 +55,17 @@ def publish(
 
 def _commit(store: ObjectStore, plan: Plan, written: Written) -> ReleaseRef:
     commit_id = str(uuid.uuid4())
+    seen = plan.previous.release if plan.previous else 0
     for _ in range(_ATTEMPTS):
         last = max(release_numbers(store, plan.dataset), default=0)
+        rival = find_job(store, plan.dataset, plan.job, after=seen)
+        if rival is not None:
+            return reference(store, rival, already_published=True)
+        # No release up to `last` is of this job, and one that came since stands where this one wants to be.
         manifest = _manifest(plan, written, number=last + 1, commit_id=commit_id)
         if store.put_if_absent(manifest_key(plan.dataset, manifest.release), manifest.to_bytes()):
             return reference(store, manifest)
-        rival = find_job(store, plan.dataset, plan.job)
-        if rival is not None:
-            return reference(store, rival, already_published=True)
+        seen = last
     raise Conflict(
         f"expected to publish {plan.dataset!r}; {_ATTEMPTS} other releases came first, one after the other.",
         todo="Run the same command again: everything is annotated already.",

@@ -56,11 +56,10 @@ class DirectoryStore:
         KeyError when `source` is not there.
         """
         origin, path = self._path(source), self._path(key)
+        if not self.exists(source):
+            raise KeyError(source)
         with storage_errors(path), _temporary_beside(path) as temporary:
-            try:
-                os.link(origin, temporary)
-            except _NOT_THERE:
-                raise KeyError(source) from None
+            os.link(origin, temporary)
             temporary.replace(path)
             _sync_folder(path.parent)
 

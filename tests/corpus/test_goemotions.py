@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eqn.corpus import goemotions
@@ -53,6 +53,7 @@ def rewritten_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("rewritten")
 
 
+@settings(deadline=None)
 @given(rows=st.tuples(_ROWS, _ROWS, _ROWS), end=st.sampled_from(["\n", "\r\n"]))
 def test_what_was_written_is_read_again(
     rewritten_folder: Path, rows: Sequence[Sequence[tuple[str, set[int], str]]], end: str
@@ -85,7 +86,15 @@ def test_labels_become_ones_in_their_columns() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["a form\x0cfeed", "a line\u2028separator", "next\x85line", '"leads with a quote', 'has "quotes"', " padded "],
+    [
+        "a form\x0cfeed",
+        "a line\u2028separator",
+        "next\x85line",
+        "a carriage\rreturn",
+        '"leads with a quote',
+        'has "quotes"',
+        " padded ",
+    ],
 )
 def test_a_comment_keeps_every_character_that_is_no_tab_or_line_end(corpus_folder: _Folder, text: str) -> None:
     """Form feed, U+2028 and NEL end no line; quotes mean nothing; nothing is stripped."""
@@ -115,7 +124,7 @@ def test_the_last_line_needs_no_line_end(corpus_folder: _Folder) -> None:
         ("a\t1,\tx", "expected label ids"),
         ("a\t1.0\tx", "expected label ids"),
         ("a\t1_5\tx", "expected label ids"),
-        ("a\t١\tx", "expected label ids"),
+        ("a\t\u0661\tx", "expected label ids"),
         ("a\t-1\tx", "expected label ids"),
         ("a\t28\tx", r"expected label ids 0 to 27, got \[28\]"),
         ("a\t3,99,28\tx", r"got \[28, 99\]"),
@@ -123,7 +132,7 @@ def test_the_last_line_needs_no_line_end(corpus_folder: _Folder) -> None:
 )
 def test_a_line_that_is_no_row_is_refused_with_its_number(line: str, named: str) -> None:
     """Each fault says the line and what was expected."""
-    with pytest.raises(ValueError, match=f"line 7: {named}|line 7: .*{named}"):
+    with pytest.raises(ValueError, match=f"line 7: .*{named}"):
         parse_line(line, 7)
 
 

@@ -1,0 +1,109 @@
+"""The annotator: texts in, intensities, labels and marks out, in the same order."""
+
+import dataclasses
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from eqn.annotation.annotator import Annotator
+from eqn.emotions import EMOTIONS
+from eqn.errors import ArtifactRefused
+
+
+def test_intensities_are_rounded_and_in_range(annotator: Annotator, texts: list[str]) -> None:
+    """Every figure is float32 in [0, 1] with 4 decimals: what is shown is what is stored."""
+    scores = annotator.scores(texts)
+
+    assert scores.shape == (len(texts), 28)
+    assert scores.dtype == np.float32
+    assert scores.min() >= 0
+    assert scores.max() <= 1
+    assert np.array_equal(scores, np.round(scores.astype(np.float64), 4).astype(np.float32))
+
+
+def test_labels_are_what_reaches_its_threshold_strongest_first(annotator: Annotator, texts: list[str]) -> None:
+    """Each row has exactly the emotions whose intensity reaches that emotion's threshold, in falling order."""
+    done = annotator.annotation(texts)
+
+    limits = {name: np.float32(limit) for name, limit in annotator.package.thresholds.items()}
+    for scores, labels in zip(done.scores, done.labels, strict=True):
+        row = dict(zip(EMOTIONS, scores, strict=True))
+        assert set(labels) == {name for name in EMOTIONS if row[name] >= limits[name]}
+        assert [row[name] for name in labels] == sorted((row[name] for name in labels), reverse=True)
+    assert 0 < sum(map(len, done.labels)) < len(texts) * 28
+
+
+def test_an_intensity_equal_to_its_threshold_reaches_it(annotator: Annotator, texts: list[str]) -> None:
+    """A threshold of 0.0266 and an intensity that is shown as 0.0266 make a label, for each of the 28."""
+    scores = annotator.scores(texts[:1])[0]
+    thresholds = {name: float(str(score)) for name, score in zip(EMOTIONS, scores, strict=True)}
+    strict = Annotator(dataclasses.replace(annotator.package, thresholds=thresholds), annotator._scorer)
+
+    assert set(strict.annotation(texts[:1]).labels[0]) == set(EMOTIONS)
+
+
+def test_answers_come_in_the_order_of_the_texts(annotator: Annotator, texts: list[str]) -> None:
+    """Inside, texts are sorted by length; outside, row i belongs to text i."""
+    one_by_one = np.concatenate([annotator.scores([text]) for text in texts])
+    together = annotator.scores(texts)
+    backwards = annotator.scores(texts[::-1])[::-1]
+
+    assert np.abs(together - one_by_one).max() < 5e-3
+    assert np.abs(together - backwards).max() < 5e-3
+    assert np.abs(together - together[::-1]).max() > 5e-2
+
+
+def test_the_frame_has_a_row_for_each_text(annotator: Annotator, texts: list[str]) -> None:
+    """Text, the 28 intensities by name, labels and mark, as a notebook wants them."""
+    frame = annotator.annotate(texts)
+
+    done = annotator.annotation(texts)
+    assert list(frame.columns) == ["text", *EMOTIONS, "labels", "truncated"]
+    assert frame["text"].tolist() == texts
+    assert np.array_equal(frame[list(EMOTIONS)].to_numpy(), done.scores)
+    assert frame["labels"].tolist() == done.labels
+    assert frame["truncated"].tolist() == done.truncated
+
+
+def test_no_texts_give_no_rows(annotator: Annotator) -> None:
+    """An empty list is no error, and its frame has all columns."""
+    frame = annotator.annotate([])
+
+    assert frame.shape == (0, 31)
+
+
+def test_only_a_text_longer_than_the_model_reads_is_marked(annotator: Annotator) -> None:
+    """The tiny backbone reads a token a letter, 126 of them beside its two marks."""
+    texts = ["", "a " * 126, "a " * 127, "a " * 5000]
+
+    assert annotator.annotation(texts).truncated == [False, False, True, True]
+
+
+def test_every_finished_batch_is_reported(annotator: Annotator, texts: list[str]) -> None:
+    """Rows add up to the texts, and tokens to what was read."""
+    heard: list[tuple[int, int]] = []
+    annotator.annotation(texts * 3, report=lambda rows, tokens: heard.append((rows, tokens)))
+
+    assert len(heard) > 1
+    assert sum(rows for rows, _ in heard) == len(texts) * 3
+    assert all(tokens >= rows * 2 for rows, tokens in heard)
+
+
+def test_the_options_name_what_moves_the_last_digits(annotator: Annotator) -> None:
+    """Back end, precision and batch plan are part of a job's identity, as plain values."""
+    assert annotator.options.keys() == {"back_end", "precision", "batches"}
+    assert all(isinstance(value, str) and value for value in annotator.options.values())
+    assert annotator.package.digest[:12] in repr(annotator)
+
+
+def test_a_damaged_package_is_not_loaded(package: Path, tmp_path: Path) -> None:
+    """One changed byte in the weights, and nothing is annotated."""
+    copy = shutil.copytree(package, tmp_path / "copy")
+    weights = bytearray((copy / "model.safetensors").read_bytes())
+    weights[len(weights) // 2] ^= 1
+    (copy / "model.safetensors").write_bytes(weights)
+
+    with pytest.raises(ArtifactRefused, match=r"model\.safetensors: changed"):
+        Annotator.load(copy)

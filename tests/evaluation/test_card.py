@@ -1,0 +1,117 @@
+"""Promises about the model card."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from eqn.emotions import EMOTIONS, MEANINGS
+from eqn.evaluation.card import COMPARED, comparison_rows, model_card
+from eqn.evaluation.metrics import Evaluation, evaluate_scores
+from eqn.model.package import Description
+
+BASELINE = {
+    "macro_f1": 0.111, "micro_f1": 0.222, "ekman_macro_f1": 0.333, "sentiment_macro_f1": 0.444, "map": 0.555,
+    "brier": 0.0666, "brier_skill": -0.777, "n": 40.0,
+}  # fmt: skip
+DESCRIPTION = Description(
+    thresholds={name: 0.11 + number / 50 for number, name in enumerate(EMOTIONS)},
+    max_tokens=96,
+    pooling="mean",
+    training_key="f" * 64,
+    recipe={"name": "toy", "pooling": "mean", "epochs": 2, "seed": 7},
+    backbone={"name": "tiny", "digest": "b" * 64},
+    corpus={"name": "readable", "digest": "c" * 64, "rows": {"train": 12_345, "dev": 678, "test": 40}},
+    metrics={},
+)
+
+
+@pytest.fixture
+def measured() -> Evaluation:
+    """An evaluation in which one emotion stands in no row."""
+    draw = np.random.default_rng(0)
+    gold = (draw.random((40, 28)) < 0.2).astype(np.float32)
+    gold[:, EMOTIONS.index("grief")] = 0
+    return evaluate_scores(gold, draw.random((40, 28)), thresholds=np.full(28, 0.5), prior=gold.mean(axis=0))
+
+
+@pytest.fixture
+def shown_card(measured: Evaluation) -> str:
+    return model_card(DESCRIPTION, measured, {"a baseline": BASELINE})
+
+
+def _tables(card: str) -> list[list[list[str]]]:
+    """Give every Markdown table's rows of cells, without the line under its head."""
+    tables: list[list[list[str]]] = [[]]
+    for line in card.splitlines():
+        if not line.startswith("|"):
+            tables += [[]] if tables[-1] else []
+        elif not line.startswith("|---"):
+            tables[-1].append([cell.strip() for cell in line.strip("|").split("|")])
+    return [table for table in tables if table]
+
+
+def test_the_card_shows_every_emotion_with_its_meaning_and_figures(shown_card: str, measured: Evaluation) -> None:
+    """One row each, in canonical order, with the threshold and the figures of that emotion."""
+    head, *rows = next(table for table in _tables(shown_card) if table[0][0] == "emotion")
+    assert head[:4] == ["emotion", "meaning", "test rows", "threshold"]
+    assert [row[:2] for row in rows] == [[name, MEANINGS[name]] for name in EMOTIONS]
+    for row in rows:
+        name, figures = row[0], measured.emotions.labels[row[0]]
+        expected = [DESCRIPTION.thresholds[name], figures.precision, figures.recall, figures.f1]
+        assert int(row[2]) == figures.support
+        assert [float(cell) for cell in row[3:7]] == pytest.approx(expected, abs=0.005)
+
+
+def test_an_emotion_that_no_row_carries_does_not_break_the_card(shown_card: str, measured: Evaluation) -> None:
+    """Its average precision is not defined, and said so; the mean over the others is a number."""
+    (line,) = [line for line in shown_card.splitlines() if line.startswith("| grief ")]
+    assert line.endswith("| nan |")
+    assert math.isfinite(measured.map)
+    assert shown_card.count("nan") == 1 + shown_card.count("finance")
+
+
+def test_the_card_compares_the_model_with_the_baselines(shown_card: str, measured: Evaluation) -> None:
+    """Best macro-F1 first, each figure under its own head."""
+    head, *rows = next(table for table in _tables(shown_card) if table[0][0] == "model")
+    assert head == ["model", *COMPARED, "rows"]
+    by_name = {row[0]: row[1:] for row in rows}
+    assert by_name["a baseline"] == ["0.111", "0.222", "0.333", "0.444", "0.555", "0.0666", "-0.777", "40"]
+    assert float(by_name["this model (toy)"][0]) == pytest.approx(measured.emotions.macro_f1, abs=0.0005)
+    assert [float(row[1]) for row in rows] == sorted((float(row[1]) for row in rows), reverse=True)
+
+
+def test_the_card_shows_the_groups_figures(shown_card: str, measured: Evaluation) -> None:
+    """28 emotions, Ekman's groups and sentiments, each with its own figures."""
+    _, *rows = next(table for table in _tables(shown_card) if table[0][0] == "groups")
+    expected = [measured.emotions.macro_f1, measured.ekman.macro_f1, measured.sentiment.macro_f1]
+    assert [float(row[3]) for row in rows] == pytest.approx(expected, abs=0.0005)
+
+
+def test_the_card_says_where_the_model_comes_from_and_what_it_is_not_for(shown_card: str) -> None:
+    """Data, backbone, recipe and digests; language, biases, and the people it must not judge."""
+    for words in ("`readable`", "12,345 comments", "678 others", "`tiny`", "at most\n96 tokens", "c" * 64, "b" * 64):
+        assert words in shown_card
+    for words in ("English only", "Reddit", "Not a judgement of people", "diagnosis", "Rare emotions"):
+        assert words in shown_card
+    assert ["seed", "7"] in next(table for table in _tables(shown_card) if table[0][0] == "field")
+
+
+def test_the_cards_head_is_the_yaml_that_hubs_read(shown_card: str) -> None:
+    """Language, licence and tags between the first two lines of dashes."""
+    empty, head, _ = shown_card.split("---\n", 2)
+    values: dict[str, Any] = yaml.safe_load(head)
+    assert empty == ""
+    assert (values["language"], values["license"], values["pipeline_tag"]) == (
+        "en",
+        "apache-2.0",
+        "text-classification",
+    )
+
+
+def test_a_table_of_models_is_sorted_by_macro_f1() -> None:
+    """The best model stands first, whatever order they came in."""
+    figures = {name: BASELINE | {"macro_f1": f1} for name, f1 in (("b", 0.2), ("a", 0.1), ("c", 0.3))}
+    assert [row["model"] for row in comparison_rows(figures)] == ["c", "b", "a"]

@@ -1,0 +1,61 @@
+"""Promises about the network."""
+
+import pytest
+import torch
+
+from eqn.model.backbone import Backbone
+from eqn.model.network import EmotionNetwork, best_device, fast_precision
+
+
+def test_an_untrained_network_answers_the_prior(tiny_backbone: Backbone) -> None:
+    """With the head's weights at 0, the intensities are the prior, also at its edges."""
+    network = EmotionNetwork(tiny_backbone.encoder, pooling="mean", dropout=0.1).eval()
+    prior = torch.linspace(0, 1, 28)
+    network.start_from(prior)
+    with torch.no_grad():
+        network.head.weight.zero_()
+        scores = torch.sigmoid(network(torch.tensor([[2, 5, 3]]), torch.ones(1, 3, dtype=torch.int64)))
+    assert torch.isfinite(network.head.bias).all()
+    torch.testing.assert_close(scores[0], prior.clamp(1e-4, 1 - 1e-4))
+
+
+def test_mean_pooling_takes_the_mean_of_the_tokens_that_are_there(tiny_backbone: Backbone) -> None:
+    """Padding has no part in the mean: computed by hand from the encoder's states."""
+    network = EmotionNetwork(tiny_backbone.encoder, pooling="mean", dropout=0.0).eval()
+    ids, mask = torch.tensor([[2, 5, 6, 3, 0, 0]]), torch.tensor([[1, 1, 1, 1, 0, 0]])
+    with torch.no_grad():
+        states = network.encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+        expected = network.head(states[0, :4].mean(dim=0))
+        torch.testing.assert_close(network(ids, mask)[0], expected)
+
+
+def test_cls_pooling_takes_the_first_token(tiny_backbone: Backbone) -> None:
+    """The other way to one vector is the first token's state."""
+    network = EmotionNetwork(tiny_backbone.encoder, pooling="cls", dropout=0.0).eval()
+    ids, mask = torch.tensor([[2, 5, 6, 3]]), torch.ones(1, 4, dtype=torch.int64)
+    with torch.no_grad():
+        states = network.encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+        torch.testing.assert_close(network(ids, mask)[0], network.head(states[0, 0]))
+
+
+def test_dropout_works_in_training_only(tiny_network: EmotionNetwork) -> None:
+    """In evaluation mode the same ids give the same logits; in training mode they vary."""
+    tiny_network.dropout.p = 0.5
+    ids, mask = torch.tensor([[2, 5, 6, 3]]), torch.ones(1, 4, dtype=torch.int64)
+    with torch.no_grad():
+        assert torch.equal(tiny_network(ids, mask), tiny_network(ids, mask))
+        tiny_network.train()
+        assert not torch.equal(tiny_network(ids, mask), tiny_network(ids, mask))
+
+
+def test_the_cpu_computes_in_bfloat16_only_where_it_is_native() -> None:
+    """Emulated bfloat16 is several times slower: the choice follows the instructions that the CPU has."""
+    capabilities = torch.cpu.get_capabilities()
+    native = any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "sve_bf16", "bf16"))
+    assert fast_precision(torch.device("cpu")) is (torch.bfloat16 if native else torch.float32)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_without_a_cuda_device_the_cpu_is_the_best_one() -> None:
+    """Nothing asks for a device that is not there."""
+    assert best_device() == torch.device("cpu")

@@ -1,0 +1,138 @@
+"""Two small trained models, an inbox of awkward files, and a way to publish it."""
+
+import csv
+import json
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from eqn.annotation.annotator import Annotator
+from eqn.corpus.choice import choose_corpus
+from eqn.corpus.goemotions import Corpus, Split
+from eqn.corpus.inputs import find_inputs
+from eqn.records import ModelRef, ReleaseRef
+from eqn.release.parts import Report
+from eqn.release.plan import Plan, make_plan
+from eqn.release.publish import publish
+from eqn.store.directory import DirectoryStore
+from eqn.store.interface import ObjectStore
+from eqn.training.recipes import recipe_named
+from eqn.training.run import Order, train
+
+PlanFor = Callable[..., Plan]
+Publish = Callable[..., tuple[ReleaseRef, int]]
+
+
+def train_tiny(folder: Path, seed: int) -> Path:
+    torch.set_num_threads(1)  # small networks are faster so
+    whole = choose_corpus(None)
+    splits = (
+        Split(split.name, split.ids[:60], split.texts[:60], split.labels[:60])
+        for split in (whole.train, whole.dev, whole.test)
+    )
+    recipe = recipe_named("plain", epochs=1, least_steps=5, learning_rate=1e-2, checks=1)
+    corpus = Corpus(whole.ref, *splits)
+    return train(
+        Order(corpus=corpus, recipe=recipe, backbone="tiny", seed=seed, out=folder / str(seed), backbones=folder)
+    ).path
+
+
+@pytest.fixture(scope="session")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A package of the tiny backbone, trained for five steps on 60 comments."""
+    return train_tiny(tmp_path_factory.mktemp("model"), seed=0)
+
+
+@pytest.fixture(scope="session")
+def annotator(package: Path) -> Annotator:
+    return Annotator.load(package)
+
+
+@pytest.fixture(scope="session")
+def other_annotator(tmp_path_factory: pytest.TempPathFactory) -> Annotator:
+    """Another model."""
+    return Annotator.load(train_tiny(tmp_path_factory.mktemp("other-model"), seed=1))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> DirectoryStore:
+    return DirectoryStore(tmp_path / "releases")
+
+
+def write_csv(path: Path, rows: Iterable[Mapping[str, object]]) -> Path:
+    """Write rows of the same columns as CSV."""
+    rows = list(rows)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+@pytest.fixture
+def inbox(tmp_path: Path) -> Path:
+    """Three files: 12 rows of CSV with two for quarantine, 8 of JSON lines without ids, 5 of Parquet with numbers."""
+    folder = tmp_path / "inbox"
+    folder.mkdir()
+    texts = [
+        "NA",
+        "null",
+        'a "quoted", one',
+        "two\nlines",
+        "naïve 日本 👨‍👩‍👧",
+        "=1+1",
+        "x " * 300,
+        "fine",
+        "fine",
+        "   ",
+    ]
+    rows = [{"id": f"{n:03}", "text": text, "author": "ann", "joy": n % 2} for n, text in enumerate(texts)]
+    rows += [{"id": "7e5", "text": "yes", "author": "", "joy": 0}, {"id": "000", "text": "NA", "author": "b", "joy": 1}]
+    write_csv(folder / "a.csv", rows)
+    lines = [{"text": f"comment {n}", "stars": str(n)} for n in range(8)]
+    (folder / "b.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
+    numbers = {"id": ["p1", "p2", "p3", "p4", "007"], "text": list("abcde"), "stars": [1, 2, None, 4, 5]}
+    pq.write_table(pa.table(numbers), folder / "c.parquet")
+    return folder
+
+
+@pytest.fixture
+def plan_for(annotator: Annotator, store: DirectoryStore) -> PlanFor:
+    """Give a function that plans a release of files or folders."""
+
+    def plan(
+        *inputs: Path, annotator: Annotator = annotator, store: ObjectStore = store, dataset: str = "letters"
+    ) -> Plan:
+        model = ModelRef(str(annotator.package.path), annotator.package.digest)
+        return make_plan(store, dataset, find_inputs([str(path) for path in inputs]), model=model, annotator=annotator)
+
+    return plan
+
+
+@pytest.fixture
+def publish_files(annotator: Annotator, store: DirectoryStore, plan_for: PlanFor) -> Publish:
+    """Give a function that publishes files or folders, and says how many rows the model had to read for it."""
+
+    def run(
+        *inputs: Path,
+        annotator: Annotator = annotator,
+        store: ObjectStore = store,
+        dataset: str = "letters",
+        quality: Path | None = None,
+        report: Report = lambda rows, tokens: None,
+    ) -> tuple[ReleaseRef, int]:
+        read = 0
+
+        def count(rows: int, tokens: int) -> None:
+            nonlocal read
+            read += rows if tokens else 0
+            report(rows, tokens)
+
+        plan = plan_for(*inputs, annotator=annotator, store=store, dataset=dataset)
+        return publish(store, plan, annotator, quality=quality, report=count), read
+
+    return run

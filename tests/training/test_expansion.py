@@ -1,0 +1,111 @@
+"""Promises about folds and label expansion."""
+
+import doctest
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from eqn.training import expansion
+from eqn.training.expansion import assign_folds, expand
+
+
+@settings(deadline=None)
+@given(ids=st.lists(st.text(max_size=5), unique=True, max_size=60), folds=st.integers(2, 7), seed=st.integers(0, 99))
+def test_folds_are_equal_parts(ids: list[str], folds: int, seed: int) -> None:
+    """No fold has more than one row more than another, and every row is in one."""
+    sizes = np.bincount(assign_folds(ids, folds, seed), minlength=folds)
+    assert sizes.sum() == len(ids)
+    assert sizes.max() - sizes.min() <= 1
+
+
+@settings(deadline=None)
+@given(ids=st.lists(st.text(max_size=5), unique=True, min_size=1, max_size=60), seed=st.integers(0, 99))
+def test_a_rows_fold_does_not_depend_on_where_it_stands(ids: list[str], seed: int) -> None:
+    """Rows in another order are in the same folds."""
+    assigned = dict(zip(ids, assign_folds(ids, 3, seed).tolist(), strict=True))
+    shuffled = sorted(ids, key=lambda identifier: identifier[::-1])
+    assert dict(zip(shuffled, assign_folds(shuffled, 3, seed).tolist(), strict=True)) == assigned
+
+
+def test_folds_are_drawn_by_the_seed_and_not_in_the_ids_order() -> None:
+    """Another seed gives other folds; neighbours are not dealt out in turn."""
+    ids = [f"row-{number:03}" for number in range(300)]
+    first, second = assign_folds(ids, 2, 0), assign_folds(ids, 2, 1)
+    assert 0.35 < (first == second).mean() < 0.65
+    assert 0.35 < (first[1:] == first[:-1]).mean() < 0.65
+
+
+@settings(deadline=None)
+@given(seed=st.integers(0, 2**32), amount=st.floats(0, 1))
+def test_targets_are_intensities_and_keep_every_label(seed: int, amount: float) -> None:
+    """All in [0, 1], gold stays 1, and no other cell gets more than its share of the prediction."""
+    draw = np.random.default_rng(seed)
+    gold = (draw.random((10, 28)) < 0.1).astype(np.float32)
+    predicted = draw.normal(0.5, 1, (10, 28)).astype(np.float32)
+    targets = expand(gold, predicted, expansion=amount)
+    assert targets.dtype == np.float32
+    assert targets.min() >= 0
+    assert targets.max() <= 1
+    assert (targets[gold > 0] == 1).all()
+    np.testing.assert_allclose(targets[gold == 0], amount * predicted[gold == 0].clip(0, 1), rtol=1e-6)
+
+
+def test_without_expansion_targets_are_the_labels() -> None:
+    """At 0 stage B trains on what the raters said."""
+    gold = np.eye(28, dtype=np.float32)
+    np.testing.assert_array_equal(expand(gold, np.full((28, 28), 0.7, dtype=np.float32), expansion=0), gold)
+
+
+def test_predictions_outside_the_range_are_clipped() -> None:
+    """As 1.2 and -0.3 of a regression would be, which the published code keeps."""
+    targets = expand(np.float32([[1, 0, 0, 0]]), np.float32([[-0.3, 1.2, -0.3, 0.4]]))
+    np.testing.assert_array_equal(targets, np.float32([[1, 1, 0, 0.4]]))
+
+
+@pytest.mark.parametrize(
+    ("gold", "predicted", "named"),
+    [
+        ([[1, 0]], [[0.5]], "shape"),
+        ([[1, 0]], [[0.5, 0.5], [0.5, 0.5]], "shape"),
+        ([[1, 0.5]], [[0.5, 0.5]], "0 and 1"),
+        ([[1, np.nan]], [[0.5, 0.5]], "0 and 1"),
+        ([[1, 0]], [[0.5, np.nan]], "numbers"),
+        ([[1, 0]], [[0.5, np.inf]], "numbers"),
+    ],
+)
+def test_what_are_no_labels_or_predictions_is_an_error(
+    gold: Sequence[Sequence[float]], predicted: Sequence[Sequence[float]], named: str
+) -> None:
+    """Other shapes, soft labels, and values that are no numbers."""
+    with pytest.raises(ValueError, match=named):
+        expand(np.float32(gold), np.float32(predicted))
+
+
+def test_the_example_in_the_docstring_holds() -> None:
+    """What the function shows is what it does."""
+    assert doctest.testmod(expansion) == doctest.TestResults(failed=0, attempted=1)
+
+
+def _nearest_labels(
+    points: NDArray[np.float64], seen: NDArray[np.int64], gold: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Answer every point with the labels of the nearest one that was seen: an estimator that remembers everything."""
+    distances = np.linalg.norm(points[:, None] - points[None, seen], axis=2)
+    return gold[seen][distances.argmin(axis=1)]
+
+
+def test_an_estimator_that_remembers_its_rows_tells_nothing_about_them_out_of_fold() -> None:
+    """Random labels: seen rows come back exactly, rows of the other folds are hit no more often than by chance."""
+    draw = np.random.default_rng(0)
+    points, gold = draw.random((300, 4)), np.eye(28, dtype=np.float32)[draw.integers(28, size=300)]
+    np.testing.assert_array_equal(_nearest_labels(points, np.arange(300), gold), gold)
+    assigned = assign_folds([str(row) for row in range(300)], 3, 0)
+    predicted = np.zeros_like(gold)
+    for fold in range(3):
+        predicted[assigned == fold] = _nearest_labels(points, np.flatnonzero(assigned != fold), gold)[assigned == fold]
+    assert (predicted * gold).sum(axis=1).mean() < 0.15
+    assert (expand(gold, predicted).sum(axis=1) > 1).mean() > 0.85

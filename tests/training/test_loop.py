@@ -1,0 +1,250 @@
+"""Promises about the loop."""
+
+import dataclasses
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from eqn.model.backbone import load_backbone
+from eqn.model.batching import BatchPlan
+from eqn.model.encoding import encode
+from eqn.model.network import EmotionNetwork
+from eqn.training import loop
+from eqn.training.loop import Stage, fit, learning_rate
+from eqn.training.progress import Event, silent
+from eqn.training.recipes import Recipe
+
+RECIPE = Recipe(
+    name="toy", max_tokens=32, batch_size=16, epochs=1, least_steps=20, learning_rate=1e-3, dropout=0.0, checks=4
+)
+StageMaker = Callable[..., Stage]
+
+
+@pytest.fixture
+def make_stage(tmp_path: Path) -> StageMaker:
+    """Give a function that makes a stage on 40 rows: short ones of emotion 3, long ones of 17."""
+
+    def make(recipe: Recipe = RECIPE, **changes: Any) -> Stage:
+        backbone = load_backbone("tiny", cache=tmp_path, seed=0)
+        torch.manual_seed(0)
+        network = EmotionNetwork(backbone.encoder, pooling="mean", dropout=recipe.dropout)
+        texts = ["a " * (number % 5 + 1) if number % 2 else "b " * (number % 7 + 12) for number in range(40)]
+        targets = np.zeros((40, 28), dtype=np.float32)
+        targets[np.arange(40), [3 if number % 2 else 17 for number in range(40)]] = 1
+        fields: dict[str, Any] = {
+            "name": "a stage",
+            "network": network,
+            "ids": encode(backbone.tokenizer, texts, recipe.max_tokens).ids,
+            "targets": targets,
+            "recipe": recipe,
+            "seed": 0,
+            "precision": torch.float32,
+            "checkpoint": tmp_path / "stage.safetensors",
+        }
+        return Stage(**(fields | changes))
+
+    return make
+
+
+def _without_dropout(network: EmotionNetwork) -> None:
+    for module in network.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+
+
+def _weights(network: EmotionNetwork) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in network.state_dict().items()}
+
+
+def _equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_the_learning_rate_goes_up_to_its_peak_and_down_to_nothing() -> None:
+    """Ten steps, two of them to warm up, by hand; after the last one it would be 0."""
+    recipe = dataclasses.replace(RECIPE, learning_rate=8.0, warmup=0.2)
+    assert [learning_rate(step, 10, recipe) for step in range(11)] == [4, 8, 8, 7, 6, 5, 4, 3, 2, 1, 0]
+
+
+@settings(deadline=None)
+@given(steps=st.integers(1, 500), warmup=st.floats(0, 1))
+def test_every_step_learns_and_none_above_the_peak(steps: int, warmup: float) -> None:
+    """Whatever the share of the warm-up: rates are above 0, rise, reach the peak exactly, and fall evenly."""
+    recipe = dataclasses.replace(RECIPE, learning_rate=1.0, warmup=warmup)
+    rates = np.array([learning_rate(step, steps, recipe) for step in range(steps)])
+    assert rates.min() > 0
+    assert rates.max() == 1
+    peak = int(rates.argmax())
+    assert (np.diff(rates[: peak + 1]) > 0).all()
+    assert (np.diff(rates[peak:]) <= 0).all()
+    assert warmup == 1 or rates[-1] <= 1 / max(1, steps - max(1, round(warmup * steps)))
+
+
+def test_the_loss_falls_on_what_can_be_learnt(make_stage: StageMaker) -> None:
+    """20 steps suffice to tell short rows of `a` from long rows of `b`: the loss halves."""
+    stage = make_stage()
+    stage.network.start_from(torch.from_numpy(stage.targets.mean(axis=0)))
+    losses: list[float] = []
+    fit(stage, lambda event: losses.append(event.loss))
+    assert losses[-1] < losses[0] / 2
+    assert not stage.network.training
+
+
+def test_events_tell_where_the_run_stands(make_stage: StageMaker) -> None:
+    """Each tenth step, each check and the end: steps, epochs, rate, speed and dev's score at checks alone."""
+    events: list[Event] = []
+    scores = iter([0.1, 0.3, 0.2, 0.25])
+    recipe = dataclasses.replace(RECIPE, least_steps=24)
+    place = fit(make_stage(recipe, score=lambda: next(scores)), events.append)
+    assert [(event.step, event.dev_score) for event in events] == [
+        (6, 0.1), (10, None), (12, 0.3), (18, 0.2), (20, None), (24, 0.25),
+    ]  # fmt: skip
+    assert {(event.stage, event.steps) for event in events} == {("a stage", 24)}
+    assert [event.epoch for event in events] == pytest.approx([event.step / 3 for event in events])
+    assert events[-1].learning_rate == pytest.approx(learning_rate(23, 24, recipe))
+    assert events[-1].seconds_left == 0
+    assert all(event.texts_per_second > 0 and np.isfinite(event.loss) for event in events)
+    assert (place.best_score, place.best_step) == (0.3, 12)
+    assert [(check["step"], check["dev_score"]) for check in place.history] == [
+        (6, 0.1),
+        (12, 0.3),
+        (18, 0.2),
+        (24, 0.25),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("scores", "best"), [((0.1, 0.9, 0.3, 0.9), 1), ((0.0, 0.0, 0.0, 0.0), 0), ((0.1, 0.2, 0.3, 0.4), 3)]
+)
+def test_the_network_ends_with_the_weights_of_the_best_check(
+    make_stage: StageMaker, scores: tuple[float, ...], best: int
+) -> None:
+    """Those that dev liked best, the first of equals, and not the last ones; also when no check found anything."""
+    seen: list[dict[str, Tensor]] = []
+    stage = make_stage()
+
+    def score() -> float:
+        seen.append(_weights(stage.network))
+        return scores[len(seen) - 1]
+
+    fit(stage, silent)
+    last = _weights(stage.network)
+    stage = make_stage(score=score, checkpoint=stage.checkpoint.with_name("other"))
+    fit(stage, silent)
+    assert _equal(_weights(stage.network), seen[best])
+    assert _equal(seen[3], last)  # looking at dev does not move the training
+    assert not _equal(seen[0], seen[1])
+
+
+@settings(deadline=None)
+@given(steps=st.integers(1, 300), checks=st.integers(1, 20))
+def test_dev_is_checked_evenly_and_at_the_end(steps: int, checks: int) -> None:
+    """As often as the recipe says, or after every step of a shorter run; the last check is at the end."""
+    run = loop._Run.__new__(loop._Run)
+    run.steps = steps
+    run.stage = Stage.__new__(Stage)
+    run.stage.recipe = dataclasses.replace(RECIPE, checks=checks)
+    due = [step for step in range(1, steps + 1) if run.check_due(step)]
+    assert len(due) == min(steps, checks)
+    assert due[-1] == steps
+    gaps = np.diff([0, *due])
+    assert gaps.max() - gaps.min() <= 1
+
+
+def test_a_batch_in_pieces_has_the_gradient_of_the_whole(
+    make_stage: StageMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Long rows are computed a few at a time: pieces of unequal size add up to the same gradient and loss."""
+    gradients, losses = [], []
+    for plan in (BatchPlan(rows=1000, tokens=10**6), BatchPlan(rows=3, tokens=10**6), BatchPlan(rows=16, tokens=64)):
+        monkeypatch.setattr(loop, "_AT_ONCE", plan)
+        stage = make_stage(dataclasses.replace(RECIPE, clip=1e9))
+        _without_dropout(stage.network)
+        run = loop._Run(stage)
+        run.learn(0)
+        losses.append(run.mean_loss())
+        gradients.append(torch.cat([p.grad.flatten() for p in stage.network.parameters() if p.grad is not None]))
+    assert losses[1:] == pytest.approx(losses[:1] * 2, rel=1e-5)
+    for pieces in gradients[1:]:
+        torch.testing.assert_close(pieces, gradients[0], rtol=1e-4, atol=1e-6)
+    assert float(gradients[0].norm()) > 0.01
+
+
+def test_a_gradient_longer_than_the_recipe_allows_is_cut(make_stage: StageMaker) -> None:
+    """Its norm is the recipe's, its direction the same."""
+    gradients = []
+    for clip in (1e9, 1e-3):
+        stage = make_stage(dataclasses.replace(RECIPE, clip=clip))
+        _without_dropout(stage.network)
+        loop._Run(stage).learn(0)
+        gradients.append(torch.cat([p.grad.flatten() for p in stage.network.parameters() if p.grad is not None]))
+    assert float(gradients[0].norm()) > 0.01
+    assert float(gradients[1].norm()) == pytest.approx(1e-3, rel=1e-3)
+    assert float(torch.cosine_similarity(*gradients, dim=0)) == pytest.approx(1, abs=1e-4)
+
+
+def test_biases_and_norms_are_not_decayed_and_the_head_learns_faster(make_stage: StageMaker) -> None:
+    """Each parameter is in exactly one group of the optimizer, with the decay and the rate that are right for it."""
+    stage = make_stage(dataclasses.replace(RECIPE, weight_decay=0.5, head_rate=10.0))
+    run = loop._Run(stage)
+    run.learn(0)
+    groups = {id(p): group for group in run.optimizer.param_groups for p in group["params"]}
+    parameters = dict(stage.network.named_parameters())
+    assert sum(len(group["params"]) for group in run.optimizer.param_groups) == len(groups) == len(parameters)
+    for name, parameter in parameters.items():
+        group = groups[id(parameter)]
+        assert group["weight_decay"] == (0.0 if name.endswith("bias") or "LayerNorm" in name else 0.5), name
+        factor = 10 if name.startswith("head.") else 1
+        assert group["lr"] == pytest.approx(factor * learning_rate(0, run.steps, stage.recipe)), name
+
+
+@pytest.mark.parametrize("broken", ["rate", "targets"])
+def test_a_loss_that_is_no_number_ends_the_training(make_stage: StageMaker, broken: str) -> None:
+    """With the advice to lower the learning rate; nothing trains on with NaN."""
+    recipe = dataclasses.replace(RECIPE, learning_rate=1e30) if broken == "rate" else RECIPE
+    stage = make_stage(recipe, score=lambda: 0.5)
+    if broken == "targets":
+        stage.targets[7, 3] = np.nan
+    with pytest.raises(FloatingPointError, match="the loss of a stage is no number"):
+        fit(stage, silent)
+
+
+def test_the_seed_decides_the_training(make_stage: StageMaker) -> None:
+    """With dropout and shuffling: the same seed ends with the same bits, another seed with others."""
+    recipe = dataclasses.replace(RECIPE, dropout=0.2)
+    ends = []
+    for number, seed in enumerate((1, 1, 2)):
+        stage = make_stage(recipe, seed=seed)
+        stage.checkpoint = stage.checkpoint.with_name(str(number))
+        fit(stage, silent)
+        ends.append(_weights(stage.network))
+    assert _equal(ends[0], ends[1])
+    assert not _equal(ends[0], ends[2])
+
+
+def test_every_step_sees_rows_that_the_epoch_has_not_seen(
+    make_stage: StageMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over an epoch each row is trained once, and the next epoch starts over in another order."""
+    seen: list[list[int]] = []
+    stage = make_stage(dataclasses.replace(RECIPE, least_steps=6))
+    backward = loop._Run._backward
+
+    def watched(run: Any, rows: list[int], *, share: float) -> Tensor:
+        seen.append(rows)
+        return backward(run, rows, share=share)
+
+    monkeypatch.setattr(loop._Run, "_backward", watched)
+    fit(stage, silent)
+    assert [len(rows) for rows in seen].count(16) == 4
+    first, second = (list(itertools.chain(*seen[start : start + 3])) for start in (0, 3))
+    assert sorted(first) == sorted(second) == list(range(40))
+    assert first != second

@@ -1,14 +1,16 @@
 """The flow `annotate`: annotate the inbox with the champion and publish the next release, if anything is new."""
 
+from functools import partial
+
 from prefect import flow, task
 
-from eqn.records import ReleaseRef, Validation
+from eqn.records import ReleaseRef
 from flows.reports import show_release, show_validation
 from flows.retries import if_transient
 
 
 @task(retries=3, retry_delay_seconds=10, retry_condition_fn=if_transient)
-def publish(inbox: str | None, dataset: str, model: str) -> tuple[ReleaseRef, Validation | None]:
+def publish(inbox: str | None, dataset: str, model: str) -> ReleaseRef:
     """Annotate and publish; a rerun after a crash goes on where it stopped."""
     from eqn.release.annotate import annotate_inbox
     from eqn.settings import load_settings
@@ -16,19 +18,20 @@ def publish(inbox: str | None, dataset: str, model: str) -> tuple[ReleaseRef, Va
 
     settings = load_settings()
     return annotate_inbox(
-        settings, inbox or settings.inbox, dataset=dataset, model=model, watch=lambda rows: Speed(rows).lines(print)
+        settings,
+        inbox or settings.inbox,
+        dataset=dataset,
+        model=model,
+        watch=lambda rows: Speed(rows).lines(print),
+        tell=partial(show_validation, key="inbox-validation"),
     )
 
 
 @flow(log_prints=True)
 def annotate(inbox: str | None = None, dataset: str = "inbox", model: str = "champion") -> ReleaseRef:
     """Annotate every file in `inbox` (default: the settings' one) into a release of `dataset`."""
-    release, validation = publish(inbox, dataset, model)
-    if validation is not None:
-        show_validation(validation, key="inbox-validation")
+    release = publish(inbox, dataset, model)
     show_release(release)
     done = "already published as" if release.already_published else "published as"
-    print(
-        f"{release.dataset} {done} release {release.number}: {release.rows:,} rows, {release.quarantined:,} quarantined"
-    )
+    print(f"{dataset} {done} release {release.number}: {release.rows:,} rows, {release.quarantined:,} quarantined")
     return release

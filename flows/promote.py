@@ -19,7 +19,7 @@ def decide(version: int | None, directory: Path | None) -> Decision:
 
     settings = load_settings()
     corpus = choose_corpus(directory or settings.goemotions)
-    return promote(version, settings, dev_metrics_of=measure_on(corpus))
+    return promote(version, settings, dev_metrics_of=measure_on(corpus), measured_on=corpus.ref.digest)
 
 
 @flow(log_prints=True)

@@ -8,10 +8,11 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from eqn.errors import StoreUnavailable, UsageError
+from eqn.exits import ending
 from eqn.settings import Settings, load_settings
 
 PREFECT_PORT, MLFLOW_PORT = 4200, 5000
@@ -23,26 +24,23 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     settings = load_settings()
     if not settings.home.is_dir():
-        sys.exit(f"There is nothing to show yet: {settings.home} does not exist. Run `make run` first.")
+        raise UsageError(f"there is nothing to show yet: {settings.home} does not exist.", todo="Run `make run` first.")
     prefect, mlflow = _free_port(PREFECT_PORT), _free_port(MLFLOW_PORT)
-    servers = [_start(_prefect(prefect), settings, "prefect"), _start(_mlflow(mlflow, settings), settings, "mlflow")]
-    try:
-        _wait(f"http://127.0.0.1:{prefect}/api/health", servers)
-        _wait(f"http://127.0.0.1:{mlflow}/health", servers)
-        print(f"Prefect  http://127.0.0.1:{prefect}   flow runs and their artifacts")
-        print(f"MLflow   http://127.0.0.1:{mlflow}   experiments, figures, registered models")
-        print("Ctrl-C ends both.", flush=True)
-        while all(server.poll() is None for server in servers):
-            time.sleep(0.5)
-        raise StoreUnavailable("one of the servers ended.", todo=f"Read the logs in {settings.home / 'logs'}.")
-    except KeyboardInterrupt:
-        return 0
-    finally:
-        for server in servers:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(server.pid, signal.SIGTERM)
-        for server in servers:
-            server.wait(timeout=30)
+    with contextlib.ExitStack() as ends:
+        servers = [
+            ends.enter_context(_running(command, settings, name))
+            for name, command in (("prefect", _prefect(prefect)), ("mlflow", _mlflow(mlflow, settings)))
+        ]
+        with contextlib.suppress(KeyboardInterrupt):
+            _wait(f"http://127.0.0.1:{prefect}/api/health", servers)
+            _wait(f"http://127.0.0.1:{mlflow}/health", servers)
+            print(f"Prefect  http://127.0.0.1:{prefect}   flow runs and their artifacts")
+            print(f"MLflow   http://127.0.0.1:{mlflow}   experiments, figures, registered models")
+            print("Ctrl-C ends both.", flush=True)
+            while all(server.poll() is None for server in servers):
+                time.sleep(0.5)
+            raise StoreUnavailable("one of the servers ended.", todo=f"Read the logs in {settings.home / 'logs'}.")
+    return 0
 
 
 def _prefect(port: int) -> list[str]:
@@ -51,24 +49,39 @@ def _prefect(port: int) -> list[str]:
 
 def _mlflow(port: int, settings: Settings) -> list[str]:
     command = ["-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", settings.tracking_uri, "--artifacts-destination", str(settings.artifacts)]
-    return [*command, "--default-artifact-root", str(settings.artifacts)]
+    return [
+        *command,
+        "--artifacts-destination",
+        str(settings.artifacts),
+        "--default-artifact-root",
+        str(settings.artifacts),
+    ]
 
 
-def _start(arguments: Sequence[str], settings: Settings, name: str) -> "subprocess.Popen[bytes]":
+@contextlib.contextmanager
+def _running(arguments: Sequence[str], settings: Settings, name: str) -> "Iterator[subprocess.Popen[bytes]]":
     logs = settings.home / "logs"
     logs.mkdir(exist_ok=True)
     environment = os.environ | {
         "PREFECT_HOME": str(settings.prefect_home),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "MLFLOW_BACKEND_STORE_URI": settings.tracking_uri,  # not an argument: everybody may read those
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "DO_NOT_TRACK": "1",
     }
     environment.pop("PREFECT_API_URL", None)
     with Path(logs, f"{name}.log").open("ab") as log:
-        return subprocess.Popen(  # noqa: S603  our own servers
+        server = subprocess.Popen(  # noqa: S603  our own servers
             [sys.executable, *arguments], stdout=log, stderr=log, env=environment, start_new_session=True
         )
+    try:
+        yield server
+    finally:
+        for sent in (signal.SIGTERM, signal.SIGKILL):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(server.pid, sent)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                server.wait(timeout=20)
 
 
 def _free_port(wanted: int) -> int:
@@ -90,4 +103,4 @@ def _wait(address: str, servers: "Sequence[subprocess.Popen[bytes]]") -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(ending(main))

@@ -27,7 +27,7 @@ def list_(*, json: Json = False) -> None:
     if json:
         print_json([_facts(row) for row in rows])
     elif rows:
-        out.print(table("registered models", [_line(row) for row in rows]))
+        out.print(table("registered models; F1 is macro-F1", [_line(row) for row in rows]))
     else:
         say("No model yet. Train one: eqn train")
 
@@ -71,7 +71,8 @@ def promote(
     from eqn.registry.training_run import measure_on
     from eqn.settings import load_settings
 
-    decision = promote(version, load_settings(), dev_metrics_of=measure_on(corpus_in(data)))
+    corpus = corpus_in(data)
+    decision = promote(version, load_settings(), dev_metrics_of=measure_on(corpus), measured_on=corpus.ref.digest)
     if json:
         print_json(as_json(decision))
         return
@@ -89,7 +90,7 @@ def _line(row: "VersionRow") -> dict[str, object]:
     figures = {
         f"{split} {name}": f"{row.metrics.get(split, {}).get(key, float('nan')):.3f}"
         for split in ("dev", "test")
-        for name, key in (("macro F1", "macro_f1"), ("mAP", "map"))
+        for name, key in (("F1", "macro_f1"), ("mAP", "map"))
     }
     facts = {"version": row.version, "alias": ", ".join(row.aliases), "recipe": row.recipe.get("name", "")}
     return facts | {"corpus": row.corpus} | figures | {"created": row.created.strftime("%Y-%m-%d")}

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from eqn.commands.shared import Dataset, Json, Number, Store, out, print_json, say, store_at
+from eqn.errors import ArtifactRefused
 
 if TYPE_CHECKING:
     from eqn.release.manifest import Manifest
+    from eqn.store.interface import ObjectStore
 
 app = typer.Typer(help="Look at published releases.", no_args_is_help=True)
 
@@ -26,12 +28,12 @@ def list_(
 
     Example: eqn release list inbox
     """
-    from eqn.release.catalog import datasets, read_manifest, release_numbers
+    from eqn.release.catalog import datasets, release_numbers
     from eqn.terminal import table
 
     opened = store_at(store)
     rows = [
-        _line(read_manifest(opened, name, number))
+        _line(opened, name, number)
         for name in ([dataset] if dataset else datasets(opened))
         for number in reversed(release_numbers(opened, name))
     ]
@@ -108,10 +110,15 @@ def verify(dataset: Dataset, number: Number = None, *, store: Store = None, json
         say(f"{dataset} release {manifest.release}: all {len(manifest.files)} files are as they were published.")
 
 
-def _line(manifest: "Manifest") -> dict[str, object]:
-    return {
-        "dataset": manifest.dataset,
-        "release": manifest.release,
+def _line(store: "ObjectStore", dataset: str, number: int) -> dict[str, object]:
+    from eqn.release.catalog import read_manifest
+
+    line: dict[str, object] = {"dataset": dataset, "release": number}
+    try:
+        manifest = read_manifest(store, dataset, number)
+    except ArtifactRefused:
+        return line | {"created": "damaged", "rows": None, "quarantined": None, "model": None}
+    return line | {
         "created": manifest.created,
         "rows": manifest.rows_out,
         "quarantined": manifest.rows_quarantined,

@@ -100,12 +100,10 @@ def _train_and_register(data: Path | None, recipe: str, *, backbone: str, seed: 
 
 
 def _train_to(out: Path, data: Path | None, recipe: str, *, backbone: str, seed: int) -> tuple[str, Figures]:
-    from eqn.model.package import require_free
     from eqn.terminal import training_progress
     from eqn.training.recipes import recipe_named
     from eqn.training.run import Order, train
 
-    require_free(out)  # before anything that takes time
     order = Order(
         corpus=corpus_in(data),
         recipe=recipe_named(recipe),

@@ -2,7 +2,7 @@
 
 import csv
 import io
-import shutil
+import secrets
 from pathlib import Path
 
 from eqn.corpus.contract import ID_COLUMN, TEXT_COLUMN
@@ -29,8 +29,7 @@ def fill_inbox(inbox: Path, corpus: Corpus) -> bool:
     writer = csv.writer(buffer)
     writer.writerow([ID_COLUMN, TEXT_COLUMN])
     writer.writerows(zip(corpus.test.ids, corpus.test.texts, strict=True))
-    temporary = inbox.with_name(f".tmp-{inbox.name}")
-    shutil.rmtree(temporary, ignore_errors=True)  # what a killed run left may be another corpus
+    temporary = inbox.with_name(f".tmp-{secrets.token_hex(8)}")
     temporary.mkdir(parents=True)
     (temporary / f"{corpus.ref.name}-comments.csv").write_text(buffer.getvalue(), "utf-8", newline="")
     temporary.rename(inbox)

@@ -160,10 +160,30 @@ def _quoted(first: bytes, ahead: collections.deque[bytes], supply: Iterator[byte
         return raw, _NOT_UTF8
 
 
+def _stands_open(line: bytes, *, within: bool) -> bool:
+    """Tell whether a quoted field is open at the end of `line`; `within` tells whether one was at its start.
+
+    A quote opens a field only where the field starts: the inch mark in `5" pipe` is an ordinary character.
+    """
+    at, end = 0, len(line)
+    while True:
+        if within or line.startswith(b'"', at):
+            close = line.find(b'"', at if within else at + 1)
+            while close >= 0 and line.startswith(b'"', close + 1):
+                close = line.find(b'"', close + 2)
+            if close < 0:
+                return True
+            within, at = False, close + 1
+        comma = line.find(b",", at)
+        if comma < 0 or comma + 1 >= end:
+            return False
+        at = comma + 1
+
+
 def _gather(first: bytes, ahead: collections.deque[bytes], supply: Iterator[bytes]) -> list[bytes]:
-    """Collect lines until the quotes are even; what is read for that is kept in `ahead`."""
-    lines, size, odd = [first], len(first), first.count(b'"') % 2
-    while odd:
+    """Collect lines while a quoted field stands open; what is read for that is kept in `ahead`."""
+    lines, size, is_open = [first], len(first), _stands_open(first, within=False)
+    while is_open:
         if len(lines) > len(ahead):
             line = next(supply, b"")
             if not line:
@@ -172,7 +192,7 @@ def _gather(first: bytes, ahead: collections.deque[bytes], supply: Iterator[byte
         line = ahead[len(lines) - 1]
         lines.append(line)
         size += len(line)
-        odd ^= line.count(b'"') % 2
+        is_open = _stands_open(line, within=True)
         if size > MAX_RECORD_BYTES or len(lines) > MAX_RECORD_LINES:
             raise ValueError(f"a quoted field does not end within {MAX_RECORD_BYTES} bytes or {MAX_RECORD_LINES} lines")
     return lines

@@ -41,7 +41,11 @@ def tfidf_scores(
     from sklearn.linear_model import LogisticRegression
 
     vectorizer = TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True, max_features=50_000)
-    features = vectorizer.fit_transform(texts)
+    try:
+        features = vectorizer.fit_transform(texts)
+    except ValueError:  # no word stands in two of the texts
+        vectorizer.set_params(min_df=1)
+        features = vectorizer.fit_transform(texts)
     transformed = [vectorizer.transform(other) for other in others]
     scores = [np.zeros((len(other), targets.shape[1]), dtype=np.float32) for other in others]
     for column in range(targets.shape[1]):

@@ -1,6 +1,7 @@
 """Evaluating a package, and the baselines beside it."""
 
 import json
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -47,7 +48,7 @@ def baseline_figures(corpus: Corpus, *, cache: Path) -> Mapping[str, Mapping[str
         return figures
     figures = {name: evaluation.summary() for name, evaluation in baseline_evaluations(corpus).items()}
     cache.mkdir(parents=True, exist_ok=True)
-    temporary = kept.with_name(f".tmp-{kept.name}")
+    temporary = kept.with_name(f".tmp-{secrets.token_hex(8)}")
     temporary.write_text(json.dumps(figures, indent=2), "utf-8")
     temporary.replace(kept)
     return figures

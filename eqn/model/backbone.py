@@ -29,6 +29,9 @@ CONFIG_KEYS: frozenset[str] = frozenset({
 })  # fmt: skip
 """The keys of a BERT configuration that EQN reads; every one is a number, but for the activation's name."""
 
+FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt")
+"""The files of a backbone; its digest is over those that are there."""
+
 _TINY = {
     "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128,
     "vocab_size": 256, "max_position_embeddings": 512, "hidden_dropout_prob": 0.1,
@@ -44,7 +47,7 @@ class Backbone:
 
     name: str
     digest: str
-    """sha256 of what identifies it: the weights file, or the description of the random one."""
+    """sha256 over its files, or over the description of the random one."""
     encoder: "BertModel"
     tokenizer: "Tokenizer"
 
@@ -69,11 +72,18 @@ def backbone_digest(name: str, *, cache: Path, seed: int) -> str:
     """Give the digest of the backbone called `name` without building it; raises what `load_backbone` raises."""
     if name == "tiny":
         return hashlib.sha256(json.dumps([_TINY, _TINY_WORDS, seed]).encode()).hexdigest()
-    weights = _directory(name, cache) / "model.safetensors"
-    if not weights.is_file():
-        raise ArtifactRefused(f"expected {weights}; it is not there.", todo="Weights in other formats are not read.")
-    with weights.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    directory = _directory(name, cache)
+    if not (directory / "model.safetensors").is_file():
+        raise ArtifactRefused(
+            f"expected model.safetensors in {directory}; it is not there.",
+            todo="Weights in other formats are not read.",
+        )
+    whole = hashlib.sha256()
+    for part in sorted(FILES):
+        if (directory / part).is_file():
+            with (directory / part).open("rb") as file:
+                whole.update(f"{part} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+    return whole.hexdigest()
 
 
 def _directory(name: str, cache: Path) -> Path:
@@ -164,9 +174,8 @@ def _from_hub(name: str) -> Path:
         raise UsageError(
             f"expected a backbone; there is no directory {name}.", todo="Give minilm, tiny, a directory or a hub name."
         )
-    wanted = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt"]
     try:
-        return Path(snapshot_download(name, allow_patterns=wanted))
+        return Path(snapshot_download(name, allow_patterns=list(FILES)))
     except (HFValidationError, RepositoryNotFoundError) as error:
         raise UsageError(
             f"expected a backbone; {name!r} is neither minilm nor tiny, a directory nor on the hub."

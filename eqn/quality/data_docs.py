@@ -48,7 +48,9 @@ def replacing(docs: Path) -> Iterator[Path]:
             yield fresh
             with contextlib.suppress(FileNotFoundError):
                 docs.rename(Path(beside, "old"))
-            fresh.rename(docs)
+            # Where another process put its own report in that instant, that one is as good: it is of the same rows.
+            if not docs.exists():
+                fresh.rename(docs)
     except OSError as error:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
             raise StorageFull(

@@ -8,9 +8,10 @@ progress bars, retries) is set before it is imported, and only where nobody has 
 import contextlib
 import errno
 import os
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from eqn.errors import EqnError, StorageFull, StoreUnavailable, UsageError
 from eqn.settings import Settings
@@ -41,6 +42,9 @@ _UNAVAILABLE = (
     "readonly database",
     "disk I/O error",
 )
+
+
+_PASSWORD = re.compile(r"(//[^/@:\s]*):[^/@\s]*@")
 
 
 def connect(settings: Settings) -> "MlflowClient":
@@ -78,13 +82,9 @@ def artifact_root(settings: Settings) -> str | None:
     return None if urlsplit(settings.tracking_uri).scheme in _SERVERS else str(settings.artifacts)
 
 
-def shown(address: str) -> str:
-    """Give an address as it may be printed: without the password in it."""
-    parts = urlsplit(address)
-    if parts.password is None:
-        return address
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{parts.username}:***@{host}"))
+def shown(text: str) -> str:
+    """Give an address, or a text with addresses in it, as it may be printed: without their passwords."""
+    return _PASSWORD.sub(r"\1:***@", text)
 
 
 @contextlib.contextmanager
@@ -113,7 +113,7 @@ def _require_answer(address: str) -> None:
 
 
 def _in_our_words(error: Exception, address: str) -> EqnError | None:
-    text = str(error)
+    text = shown(str(error))
     code = str(getattr(error, "error_code", ""))
     status = getattr(getattr(error, "response", None), "status_code", 0)
     if any(words in text.lower() for words in _FULL) or getattr(error, "errno", 0) in {errno.ENOSPC, errno.EDQUOT}:

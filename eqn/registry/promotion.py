@@ -31,12 +31,18 @@ DevMetrics = Callable[[ModelRef], Mapping[str, float]]
 """Measures a package on a dev split, the same one in every call."""
 
 
-def promote(candidate_version: int | None, settings: Settings, *, dev_metrics_of: DevMetrics | None = None) -> Decision:
+def promote(
+    candidate_version: int | None,
+    settings: Settings,
+    *,
+    dev_metrics_of: DevMetrics | None = None,
+    measured_on: str = "",
+) -> Decision:
     """Make the candidate (default: the challenger, else the newest version) champion if it is better.
 
-    Where the two were registered with figures on different data, both are measured again with `dev_metrics_of`; without
-    it the champion stays. Asked again about the same pair under the same policy, it gives the same answer and writes
-    nothing. A version that was champion before does not come back by itself: that is what `rollback` is for.
+    Where the two were registered with figures on different data, both are measured again with `dev_metrics_of`, on the
+    corpus whose digest is `measured_on`; without it the champion stays. Asked again about the same pair under the same
+    policy, it gives the same answer and writes nothing. A version that was champion before does not come back by itself: that is what `rollback` is for.
 
     Raises:
         UsageError: there is no such version, or none at all.
@@ -46,7 +52,7 @@ def promote(candidate_version: int | None, settings: Settings, *, dev_metrics_of
     rows = list_versions(settings)
     candidate = _candidate(rows, candidate_version, settings)
     champion = champion_of(rows, settings)
-    settled = _settled(candidate, champion, settings, can_measure=dev_metrics_of is not None)
+    settled = _settled(candidate, champion, settings, measured_on=measured_on if dev_metrics_of else None)
     if settled:
         return settled
     decision = _decide(candidate, champion, settings, dev_metrics_of)
@@ -55,7 +61,7 @@ def promote(candidate_version: int | None, settings: Settings, *, dev_metrics_of
     else:
         set_challenger(candidate.version, settings)
     comparable = champion is None or _same_corpus(candidate, champion) or dev_metrics_of is not None
-    _write_down(decision, settings, comparable=comparable)
+    _write_down(decision, settings, comparable=comparable, measured_on=measured_on)
     return decision
 
 
@@ -74,7 +80,7 @@ def _candidate(rows: Sequence[VersionRow], version: int | None, settings: Settin
 
 
 def _settled(
-    candidate: VersionRow, champion: VersionRow | None, settings: Settings, *, can_measure: bool
+    candidate: VersionRow, champion: VersionRow | None, settings: Settings, *, measured_on: str | None
 ) -> Decision | None:
     """Give the answer where there is nothing to decide."""
     if champion is None:
@@ -91,7 +97,8 @@ def _settled(
     try:
         written = json.loads(candidate.decision)
         same = written["champion"] == champion.version and written["policy"] == _policy(settings)
-        if same and (written["comparable"] or not can_measure):
+        measured = _same_corpus(candidate, champion) or written["measured_on"] == measured_on
+        if same and ((written["comparable"] and measured) or measured_on is None):
             return Decision(written["promote"], tuple(written["reasons"]), candidate.version, champion.version)
     except (ValueError, KeyError, TypeError):
         return None  # no decision yet, or somebody typed into the tag: decide
@@ -122,13 +129,14 @@ def _decide(
     return Decision(decision.promote, (*decision.reasons, *notes), candidate.version, champion.version)
 
 
-def _write_down(decision: Decision, settings: Settings, *, comparable: bool) -> None:
+def _write_down(decision: Decision, settings: Settings, *, comparable: bool, measured_on: str) -> None:
     content = {
         "promote": decision.promote,
         "reasons": decision.reasons,
         "champion": decision.champion,
         "policy": _policy(settings),
         "comparable": comparable,
+        "measured_on": measured_on,
     }
     text = json.dumps(content, ensure_ascii=False)
     client = connect(settings)

@@ -45,8 +45,9 @@ def resolve(model: str, settings: Settings) -> ModelRef:
         return fetch(int(version or _version_of(alias, named, settings)), settings, name=named)
     if model.isascii() and model.isdigit():
         return fetch(int(model), settings)
-    known = settings.registry.aliases.model_dump().values()
-    if model not in known and (os.sep in model or Path(model).expanduser().is_dir()):
+    aliases = settings.registry.aliases.model_dump()
+    model = aliases.get(model, model)  # `champion` says what is meant, whatever mlflow.yaml calls its alias
+    if model not in aliases.values() and (os.sep in model or Path(model).expanduser().is_dir()):
         return _directory(Path(model).expanduser())
     return fetch(_version_of(model, name, settings), settings)
 

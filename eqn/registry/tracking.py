@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _METRICS_PER_CALL = 1000
 _PARAMS_PER_CALL = 100
+_KEY = "eqn.training_key"
 _DATASET_DIGEST_LENGTH = 36
 """MLflow takes no longer one; the whole digest stands in the run's tag `eqn.corpus_digest`."""
 
@@ -69,8 +70,11 @@ def run(
     tags: Mapping[str, str] | None = None,
     corpus: CorpusRef | None = None,
     validation: Validation | None = None,
+    key: str = "",
 ) -> Iterator[Run]:
     """Start a run in the experiment of `settings`, and end it as FINISHED, FAILED, or KILLED when it is interrupted.
+
+    With a `key`, a run of that key which never ended, because its process was killed, is gone on with.
 
     Raises:
         StoreUnavailable: MLflow cannot be reached.
@@ -81,7 +85,9 @@ def run(
     with translated(settings.tracking_uri):
         experiment = experiment_id(client, settings)
         facts = {**_corpus_tags(corpus), **_validation_tags(validation), **(tags or {})}
-        run_id = client.create_run(experiment, run_name=name, tags=facts).info.run_id
+        unended = _unended(client, experiment, key) if key else None
+        facts |= {_KEY: key} if key else {}
+        run_id = unended or client.create_run(experiment, run_name=name, tags=facts).info.run_id
     this = Run(run_id, client, settings.tracking_uri)
     try:
         this.params(params or {})
@@ -96,6 +102,13 @@ def run(
             error.add_note(f"The run {run_id} could not be ended in MLflow: {second.what}")
         raise
     _end(this, "FINISHED")
+
+
+def _unended(client: "MlflowClient", experiment: str, key: str) -> str | None:
+    found = client.search_runs(
+        [experiment], f"tags.`{_KEY}` = '{key}' and attributes.status = 'RUNNING'", max_results=1
+    )
+    return str(found[0].info.run_id) if found else None
 
 
 def experiment_id(client: "MlflowClient", settings: Settings) -> str:

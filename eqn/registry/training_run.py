@@ -70,9 +70,8 @@ def train_and_register(
         baselines=baseline_figures(corpus, cache=settings.home / "baselines"),
     )
     facts = recipe.values() | {"backbone": backbone, "seed": seed}
-    with tracking.run(settings, recipe.name, params=facts, corpus=corpus.ref, validation=validation) as run:
-        # A run that was killed between its training and its registration left the package.
-        package = read_package(order.out) if order.out.is_dir() else train(order, _tracked(run, listener))
+    with tracking.run(settings, recipe.name, params=facts, corpus=corpus.ref, validation=validation, key=key) as run:
+        package = train(order, _tracked(run, listener))
         for split, figures in package.metrics.items():
             run.metrics({f"{split}/{name}": value for name, value in figures.items()}, step=0)
         run.artifact(package.path / "README.md")

@@ -56,8 +56,8 @@ def prepare(request: Request) -> Prepared:
     return Prepared(request, plan, annotator)
 
 
-def check_inputs(prepared: Prepared) -> Validation:
-    """Hold the inputs against the contract; unchanged inputs are not read again.
+def check_inputs(prepared: Prepared, *, tell: Callable[[Validation], None] = lambda _: None) -> Validation:
+    """Hold the inputs against the contract; unchanged inputs are not read again. `tell` hears of it, passed or not.
 
     Raises:
         DataRefused: a critical expectation failed.
@@ -72,6 +72,7 @@ def check_inputs(prepared: Prepared) -> Validation:
         text_column=plan.text_column,
         id_column=plan.id_column,
     )
+    tell(validation)
     require(validation)
     return validation
 
@@ -83,11 +84,17 @@ def publish_prepared(prepared: Prepared, validation: Validation | None, *, repor
 
 
 def annotate_inbox(
-    settings: Settings, inbox: str, *, dataset: str, model: str, watch: Callable[[int], Report]
-) -> tuple[ReleaseRef, Validation | None]:
-    """Annotate all files in the folder `inbox` and publish what is new; `watch(rows)` gives a report on that many rows.
+    settings: Settings,
+    inbox: str,
+    *,
+    dataset: str,
+    model: str,
+    watch: Callable[[int], Report],
+    tell: Callable[[Validation], None],
+) -> ReleaseRef:
+    """Annotate all files in the folder `inbox` and publish what is new.
 
-    Gives the release, and the inputs' validation unless the very same work was published before.
+    `watch(rows)` gives a report on that many rows; `tell` hears what the quality gate found, before a refusal too.
 
     Raises:
         DataRefused: a critical expectation failed, or a file as a whole cannot be taken.
@@ -104,7 +111,6 @@ def annotate_inbox(
         )
     )
     if prepared.plan.published is not None:
-        return publish_prepared(prepared, None), None
-    validation = check_inputs(prepared)
-    report = watch(prepared.plan.rows_to_annotate)
-    return publish_prepared(prepared, validation, report=report), validation
+        return publish_prepared(prepared, None)
+    validation = check_inputs(prepared, tell=tell)
+    return publish_prepared(prepared, validation, report=watch(prepared.plan.rows_to_annotate))

@@ -1,5 +1,6 @@
 """Reading releases: which there are, what a manifest says, whether every byte is as it was published."""
 
+import contextlib
 import hashlib
 import re
 
@@ -51,9 +52,10 @@ def find_job(store: ObjectStore, dataset: str, job: str, *, after: int = 0) -> M
     for number in reversed(release_numbers(store, dataset)):
         if number <= after:
             break
-        manifest = read_manifest(store, dataset, number)
-        if manifest.job == job:
-            return manifest
+        with contextlib.suppress(ArtifactRefused):  # a damaged release is no reason to publish no other
+            manifest = read_manifest(store, dataset, number)
+            if manifest.job == job:
+                return manifest
     return None
 
 
@@ -85,6 +87,11 @@ def verify(store: ObjectStore, manifest: Manifest) -> None:
             continue
         if (len(content), hashlib.sha256(content).hexdigest()) != (entry.bytes, entry.sha256):
             faults.append(f"{name}: {len(content)} bytes that are not the published {entry.bytes}")
+    for folder in ("data", "quarantine"):
+        for key in store.list(f"{manifest.path}/{folder}"):
+            name = key.removeprefix(f"{manifest.path}/")
+            if name not in manifest.files:
+                faults.append(f"{name}: a file that was not published, which readers take for data")
     if faults:
         raise ArtifactRefused(
             f"release {manifest.release} of {manifest.dataset!r} is not as it was published.",

@@ -103,12 +103,12 @@ class Manifest:
                 for entry in facts.pop("inputs")
             )
             manifest = cls(**facts, files=files, inputs=inputs)
-            manifest._check()
+            manifest.check()
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ArtifactRefused(f"expected a release's manifest in {where}; it cannot be read: {error}") from error
         return manifest
 
-    def _check(self) -> None:
+    def check(self) -> None:
         """Raise ValueError where the parts of the manifest do not go together."""
         for name in self.files:
             check_key(f"{self.path}/{name}")

@@ -35,7 +35,6 @@ class Written:
     files: dict[str, FileEntry] = dataclasses.field(default_factory=dict)
     inputs: list[InputEntry] = dataclasses.field(default_factory=list)
     summary: Summary = dataclasses.field(default_factory=Summary)
-    carried_rows: int = 0
 
 
 class PartWriter:
@@ -50,7 +49,19 @@ class PartWriter:
         """Write every part of every input, in order, and give what was written."""
         for source in self._plan.sources:
             self._written.inputs.append(self._carry(source) if source.carried else self._annotate(source))
+        self._remove_strangers()
         return self._written
+
+    def _remove_strangers(self) -> None:
+        """Take away parts that this job did not write now: readers take every file of the folder for data.
+
+        The same job always has the same parts, so what is left over comes from inputs that changed while an earlier run
+        read them, and that run could not publish.
+        """
+        for folder in ("data", "quarantine"):
+            for key in list(self._store.list(f"{self._folder}/{folder}")):
+                if key.removeprefix(f"{self._folder}/") not in self._written.files:
+                    self._store.delete(key)
 
     def _annotate(self, source: Source) -> InputEntry:
         parts, quarantine = [], []
@@ -85,6 +96,8 @@ class PartWriter:
         previous, carried = self._plan.previous, source.carried
         assert previous is not None  # noqa: S101  for the type checker: nothing is carried from nowhere
         assert carried is not None  # noqa: S101
+        if (carried.rows, dict(carried.quarantined)) != (source.scan.rows, _counts(source)):
+            return self._annotate(source)  # the reader judges this file otherwise than it did then
         parts, quarantine = [], []
         for old in carried.parts:
             key = f"{previous.path}/{old}"
@@ -99,7 +112,6 @@ class PartWriter:
                 self._put(name, table, holds=table.equals)
             parts.append(name)
             self._written.summary.add(table)
-            self._written.carried_rows += len(table)
         for old in carried.quarantine:
             key, name = f"{previous.path}/{old}", self._next("quarantine/quarantine-")
             _verified(self._store, key, previous.files[old])
@@ -209,6 +221,10 @@ def _widens(old: "pa.Schema", new: "pa.Schema") -> bool:
     return all(field.type in (old.field(field.name).type, pa.string()) for field in new if field.name in old.names)
 
 
+def _counts(source: Source) -> dict[str, int]:
+    return {reason.value: count for reason, count in sorted(source.scan.quarantined.items()) if count}
+
+
 def _entry(source: Source, parts: list[str], quarantine: list[str]) -> InputEntry:
     found = source.scan
     return InputEntry(
@@ -216,7 +232,7 @@ def _entry(source: Source, parts: list[str], quarantine: list[str]) -> InputEntr
         sha256=found.digest,
         bytes=Path(source.file.path).stat().st_size,
         rows=found.rows,
-        quarantined={reason.value: count for reason, count in sorted(found.quarantined.items()) if count},
+        quarantined=_counts(source),
         parts=tuple(parts),
         quarantine=tuple(quarantine),
     )

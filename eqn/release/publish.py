@@ -63,6 +63,7 @@ def _commit(store: ObjectStore, plan: Plan, written: Written) -> ReleaseRef:
             return reference(store, rival, already_published=True)
         # No release up to `last` is of this job, and one that came since stands where this one wants to be.
         manifest = _manifest(plan, written, number=last + 1, commit_id=commit_id)
+        manifest.check()  # a manifest that readers would refuse must never be written
         if store.put_if_absent(manifest_key(plan.dataset, manifest.release), manifest.to_bytes()):
             return reference(store, manifest)
         seen = last

@@ -1,10 +1,12 @@
 """A training run: corpus and recipe in, a verified model package out."""
 
+import contextlib
 import dataclasses
+import fcntl
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -61,7 +63,8 @@ def train(order: Order, listener: Listener = silent) -> Package:
     on from its last checkpoint, or gives the package if it stands there already.
 
     Raises:
-        UsageError: `order.out` is taken, there is no such backbone, or the recipe does not fit backbone or corpus.
+        UsageError: `order.out` or `<out>.training` is taken, there is no such backbone, or the recipe does not fit
+            backbone or corpus.
         StoreUnavailable: the backbone cannot be fetched.
         ArtifactRefused: the state for resuming cannot be read.
 
@@ -72,12 +75,20 @@ def train(order: Order, listener: Listener = silent) -> Package:
     room = order.out.with_name(order.out.name + ".training")
     finished = _finished(order.out, key)
     if finished:
-        shutil.rmtree(room, ignore_errors=True)
+        if (room / "key").is_file() and (room / "key").read_text("utf-8") == key:
+            shutil.rmtree(room)
         return finished
     require_free(order.out)
     backbone = load_backbone(order.backbone, cache=order.backbones, seed=order.seed)
     _require_fit(order, backbone)
-    _prepare(room, key)
+    with _alone_in(room, key):
+        package = _train(order, backbone, room, key, listener)
+        shutil.rmtree(room)
+    return package
+
+
+def _train(order: Order, backbone: Backbone, room: Path, key: str, listener: Listener) -> Package:
+    corpus = order.corpus
     session = _Session(order, backbone, room, listener)
     targets = corpus.train.targets()
     if order.recipe.folds:
@@ -101,9 +112,7 @@ def train(order: Order, listener: Listener = silent) -> Package:
         metrics={name: evaluation.summary() for name, evaluation in evaluations.items()},
     )
     card = model_card(description, evaluations["test"], order.baselines)
-    package = write_package(order.out, network, backbone.tokenizer, description, card=card)
-    shutil.rmtree(room)
-    return package
+    return write_package(order.out, network, backbone.tokenizer, description, card=card)
 
 
 class _Session:
@@ -200,13 +209,31 @@ def _require_fit(order: Order, backbone: Backbone) -> None:
         raise UsageError(f"the recipe {recipe.name!r} does not fit what it is to be used on.", faults=faults)
 
 
-def _prepare(room: Path, key: str) -> None:
-    """Make the folder for resuming; one that belongs to another training is emptied."""
+@contextlib.contextmanager
+def _alone_in(room: Path, key: str) -> Iterator[None]:
+    """Make the folder for resuming, and keep other processes out of it while this one trains.
+
+    Raises:
+        UsageError: the folder is somebody's or belongs to another training, or one is under way in it.
+
+    """
     mark = room / "key"
-    if not (mark.is_file() and mark.read_text("utf-8") == key):
-        shutil.rmtree(room, ignore_errors=True)
-        room.mkdir(parents=True)
+    if not room.exists() or (room.is_dir() and not any(room.iterdir())):  # empty: killed before the mark was written
+        room.mkdir(parents=True, exist_ok=True)
         mark.write_text(key, "utf-8")
+    if not mark.is_file() or mark.read_text("utf-8") != key:
+        raise UsageError(
+            f"expected no folder {room}, or the one in which this very training was interrupted; it is another one.",
+            todo="Delete it if it is not needed, or choose another --out.",
+        )
+    with mark.open("rb") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UsageError(
+                f"this very training is under way in another process, in {room}.", todo="Wait for it to end."
+            ) from error
+        yield
 
 
 def _write_array(path: Path, array: NDArray[np.float32]) -> None:

@@ -91,13 +91,14 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("GOEMOTIONS", "INBOX", "STORE", "TRACKING_URI"):
         monkeypatch.delenv(f"EQN_{name}", raising=False)
     monkeypatch.setenv("EQN_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # for those who start a process
     work = tmp_path / "work"
     work.mkdir()
     monkeypatch.chdir(work)
     return work
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def eqn() -> Command:
     """Give the command line: `eqn("release", "list")` calls it and gives exit code, output and messages."""
     return call

@@ -56,6 +56,13 @@ def test_an_emotion_without_choice_is_answered_by_its_constant() -> None:
     assert scores[0, 2] > 0.5 > scores[1, 2]
 
 
+def test_texts_without_a_common_word_are_no_error() -> None:
+    """Where no word stands in two texts, the words of one must do."""
+    (scores,) = tfidf_scores(["sun", "rain", "wind", "snow"], np.eye(4, 2, dtype=np.float32), [["sun", "rain"]])
+    assert scores[0, 0] > scores[1, 0]
+    assert scores[1, 1] > scores[0, 1]
+
+
 @pytest.mark.goemotions
 def test_tfidf_reaches_its_known_macro_f1_on_goemotions(official_corpus: Corpus) -> None:
     """0.44 to 0.46 on test: the figure that every model's card is compared with."""

@@ -1,5 +1,6 @@
 """Promises about evaluating a package, and about the baselines beside it."""
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -63,6 +64,15 @@ def test_a_package_is_evaluated_as_it_would_be_by_hand(untrained_package: Packag
     assert evaluation.brier == pytest.approx(brier_score_loss(gold.ravel(), by_hand.ravel()), abs=1e-3)
     prior = brier_score_loss(gold.ravel(), np.tile(readable_corpus.train.targets().mean(axis=0), 56))
     assert evaluation.brier_skill == pytest.approx(1 - evaluation.brier / prior)
+
+
+def test_each_emotion_is_held_against_its_own_threshold(untrained_package: Package, readable_corpus: Corpus) -> None:
+    """By name, in whatever order eqn.json lists them: where the threshold is out of reach nothing is found."""
+    within_reach = {name: number % 3 == 0 for number, name in enumerate(EMOTIONS)}
+    thresholds = {name: 0.0 if within_reach[name] else 1.0 for name in sorted(EMOTIONS, key=lambda name: name[::-1])}
+    package = dataclasses.replace(untrained_package, thresholds=thresholds)
+    figures = evaluate_package(package, readable_corpus, "test").emotions.labels
+    assert {name: figures[name].recall == 1 for name in EMOTIONS} == within_reach
 
 
 def test_a_package_is_evaluated_on_the_split_that_is_asked_for(

@@ -44,6 +44,13 @@ def test_without_pull_each_emotion_has_its_own_threshold(separable: Arrays) -> N
     assert thresholds[[OFTEN, RARELY, 0]].tolist() == pytest.approx([0.23, 0.53, 0.53])
 
 
+def test_a_threshold_may_stand_at_the_edge_of_the_grid(separable: Arrays) -> None:
+    """Scores just above nothing: the lowest threshold is the best, although it has no neighbours below."""
+    gold, scores = separable
+    scores[:, OFTEN] = 0.055 * gold[:, OFTEN]
+    assert choose_thresholds(gold, scores, pull=0)[OFTEN] == 0.02
+
+
 def test_the_fewer_rows_the_nearer_the_common_threshold(separable: Arrays) -> None:
     """The same scores with half the rows of the emotion: its threshold moves from its own towards the common one."""
     gold, scores = separable

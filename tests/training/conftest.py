@@ -81,4 +81,8 @@ def order_at(learnable_corpus: Corpus) -> OrderMaker:
 @pytest.fixture
 def toy_order(order_at: OrderMaker, tmp_path: Path) -> OrderMaker:
     """Give a function that orders a package in this test's own folder."""
-    return lambda **changes: order_at(tmp_path / "model", **changes)
+
+    def make(*, out: Path = tmp_path / "model", **changes: object) -> Order:
+        return order_at(out, **changes)
+
+    return make

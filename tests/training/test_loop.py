@@ -206,6 +206,17 @@ def test_biases_and_norms_are_not_decayed_and_the_head_learns_faster(make_stage:
         assert group["lr"] == pytest.approx(factor * learning_rate(0, run.steps, stage.recipe)), name
 
 
+def test_dropout_works_while_training(make_stage: StageMaker) -> None:
+    """Stages that differ in nothing but the dropout end differently, also after a look at dev in between."""
+    ends = []
+    for dropout in (0.0, 0.5):
+        stage = make_stage(dataclasses.replace(RECIPE, dropout=dropout))
+        stage.checkpoint = stage.checkpoint.with_name(str(dropout))
+        fit(stage, silent)
+        ends.append(_weights(stage.network))
+    assert not _equal(*ends)
+
+
 @pytest.mark.parametrize("broken", ["rate", "targets"])
 def test_a_loss_that_is_no_number_ends_the_training(make_stage: StageMaker, broken: str) -> None:
     """With the advice to lower the learning rate; nothing trains on with NaN."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eqn.errors import ArtifactRefused
+from eqn.errors import ArtifactRefused, UsageError
 from eqn.model.package import Package, write_package
 from eqn.training import loop, run
 from eqn.training.progress import Event, Listener
@@ -156,16 +156,44 @@ def test_a_training_killed_after_its_last_act_gives_its_package(
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
-def test_what_another_training_left_is_not_gone_on_from(
-    tmp_path: Path, toy_order: OrderMaker, undisturbed_digest: str
-) -> None:
-    """Another seed was stopped in the same place: its state is thrown away, and the result is as if it had not been."""
-    order = toy_order()
+def test_what_another_training_left_is_neither_gone_on_from_nor_lost(tmp_path: Path, toy_order: OrderMaker) -> None:
+    """Another seed was stopped in the same place: the message says what to delete, and that one can still go on."""
+    other = toy_order(seed=5)
     with pytest.raises(Stopped):
-        train(toy_order(seed=5), _stop_at(STAGE_B, 10, []))
-    second: list[Event] = []
-    assert train(order, second.append).digest == undisturbed_digest
-    assert second[0].stage == FOLD_1
+        train(other, _stop_at(STAGE_B, 20, []))
+    heard: list[Event] = []
+    with pytest.raises(UsageError, match=str(tmp_path / "model.training")):
+        train(toy_order(), heard.append)
+    assert not heard
+    train(other, heard.append)
+    assert [(event.stage, event.step) for event in heard] == [(STAGE_B, 20), (STAGE_B, 24)]
+
+
+def test_somebodys_folder_is_no_place_for_state(tmp_path: Path, toy_order: OrderMaker) -> None:
+    """Files that no training wrote are left alone; an empty folder, as after a kill in the first moment, is free."""
+    room = tmp_path / "model.training"
+    room.mkdir()
+    (room / "notes.txt").write_text("mine", "utf-8")
+    with pytest.raises(UsageError, match="it is another one"):
+        train(toy_order())
+    assert [path.read_text("utf-8") for path in room.iterdir()] == ["mine"]
+    (room / "notes.txt").unlink()
+    train(toy_order())
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_two_trainings_of_one_package_do_not_meet(toy_order: OrderMaker, undisturbed_digest: str) -> None:
+    """While one is under way a second one of the same order is told so, and does not disturb the first."""
+    order, refusals = toy_order(), []
+
+    def listen(event: Event) -> None:
+        if (event.stage, event.step) == (FOLD_2, 10):
+            with pytest.raises(UsageError, match="under way in another process") as refusal:
+                train(order)
+            refusals.append(refusal)
+
+    assert train(order, listen).digest == undisturbed_digest
+    assert len(refusals) == 1
 
 
 @pytest.mark.parametrize(("name", "stop"), [("stage-0.safetensors", (STAGE_B, 10)), ("fold-0.npy", (FOLD_2, 10))])

@@ -1,0 +1,222 @@
+"""`eqn annotate`: one text into bars, files into a release."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from eqn.emotions import EMOTIONS
+
+Eqn = Callable[..., Any]
+
+HOSTILE = "[red]x[/red] [/nothing] :smile: \x1b[31mred\x1b[0m \x07 https://example.org"
+
+
+def test_a_text_becomes_bars_strongest_first(eqn: Eqn, state: Any, elsewhere: Path) -> None:
+    """The text, 28 bars in falling order, and the labels; with a package directory nothing is written."""
+    done = eqn("annotate", "--model", state.package, "--text", "I can't stop smiling")
+
+    assert (done.code, done.err) == (0, "")
+    first, *bars, labels = done.out.splitlines()
+    assert first == "I can't stop smiling"
+    figures = [re.fullmatch(r" ?(\w+) +█*·* +(\d\.\d{4}) *", bar) for bar in bars]
+    found = [(figure[1], float(figure[2])) for figure in figures if figure]
+    assert sorted(name for name, _ in found) == sorted(EMOTIONS)
+    assert [score for _, score in found] == sorted((score for _, score in found), reverse=True)
+    assert labels.startswith("labels: ")
+    assert [path.name for path in elsewhere.parent.iterdir()] == ["work"]
+
+
+def test_a_text_can_be_read_by_machines(eqn: Eqn, state: Any) -> None:
+    """With --json: the text as it came, 28 figures by name, the labels, and whether it was cut."""
+    facts = eqn("annotate", "--model", state.package, "--text", HOSTILE, "--json").json()
+
+    assert facts.keys() == {"text", "intensities", "labels", "truncated"}
+    assert facts["text"] == HOSTILE
+    assert list(facts["intensities"]) == list(EMOTIONS)
+    assert all(0 <= score <= 1 and round(score, 4) == score for score in facts["intensities"].values())
+    assert set(facts["labels"]) <= set(EMOTIONS)
+    assert facts["truncated"] is False
+    assert facts == eqn("annotate", "--model", state.package, "--text", HOSTILE, "--json").json()
+
+
+def test_hostile_text_is_shown_as_text(eqn: Eqn, state: Any) -> None:
+    """Markup is printed letter by letter, emoji names stay names, and no escape reaches the terminal."""
+    out = eqn("annotate", "--model", state.package, "--text", HOSTILE).out
+
+    assert out.startswith("[red]x[/red] [/nothing] :smile: �[31mred�[0m � https://example.org")
+    assert "\x1b" not in out
+    assert "\x07" not in out
+
+
+def test_the_champion_annotates_unless_another_is_named(eqn: Eqn, with_models: Any) -> None:
+    """Alias, version, address and directory of the same model give the same answer; another version another one."""
+    names = ["champion", "1", "models:/eqn/1", "models:/eqn@champion", with_models.package]
+    answers = [eqn("annotate", "--text", "hello", "--json").out]
+    answers += [eqn("annotate", "--text", "hello", "--model", name, "--json").out for name in names]
+
+    assert len(set(answers)) == 1
+    assert eqn("annotate", "--text", "hello", "--model", "2", "--json").out not in answers
+
+
+def test_files_become_a_release(eqn: Eqn, with_models: Any, letters: Path, elsewhere: Path, files_below: Any) -> None:
+    """The data is where the last line says, under the ids that were given; the input is untouched."""
+    before = letters.read_bytes()
+    done = eqn("annotate", "letters.csv", "--dataset", "letters", "--out", "published")
+
+    assert done.code == 0
+    said, place = done.out.splitlines()
+    assert said == "letters is published as release 1: 4 rows, 1 quarantined"
+    assert "4 of 4 rows" in done.err
+    assert pq.read_table(elsewhere / place).column("id").to_pylist() == ["007", "008", "009", "011"]
+    assert letters.read_bytes() == before
+
+    files = files_below(elsewhere)
+    again = eqn("annotate", "letters.csv", "--dataset", "letters", "--out", "published")
+    assert again.code == 0
+    assert again.out == done.out.replace("is published", "is already published")
+    assert files_below(elsewhere) == files
+
+
+def test_a_release_can_be_read_by_machines(eqn: Eqn, with_models: Any, letters: Path, elsewhere: Path) -> None:
+    """With --json: dataset, number, place and counts, the second time with the mark that it was there."""
+    options = ["annotate", letters, "--dataset", "letters", "--out", elsewhere / "published", "--json"]
+    first, again = eqn(*options).json(), eqn(*options).json()
+
+    assert first == {
+        "dataset": "letters",
+        "number": 1,
+        "path": first["path"],
+        "rows": 4,
+        "quarantined": 1,
+        "already_published": False,
+    }
+    assert again == first | {"already_published": True}
+    manifest = json.loads((elsewhere / "published/letters/releases/1.json").read_text())
+    assert manifest["model"] == {"name": "eqn", "version": 1, "digest": with_models.package.name}
+
+
+def test_a_dry_run_writes_nothing(eqn: Eqn, state: Any, letters: Path, elsewhere: Path, files_below: Any) -> None:
+    """It says what would be done, for people and for machines, and leaves no file, folder or database."""
+    before = files_below(elsewhere.parent)
+    options = ["annotate", "letters.csv", "--dataset", "letters", "--model", state.package, "--dry-run"]
+    done = eqn(*options)
+    facts = eqn(*options, "--json").json()
+
+    assert done.code == 0
+    assert "4 rows would be annotated. Nothing was written." in done.out
+    assert facts["inputs"] == [{"input": "letters.csv", "rows": 5, "quarantine": 1, "to do": "annotate"}]
+    assert (facts["dataset"], facts["rows"], facts["rows_to_annotate"], facts["published"]) == ("letters", 5, 4, None)
+    assert files_below(elsewhere.parent) == before
+    assert sorted(path.name for path in elsewhere.parent.rglob("*")) == ["letters.csv", "work"]
+
+
+def test_a_dry_run_knows_what_is_published(eqn: Eqn, with_models: Any, letters: Path) -> None:
+    """After publishing there is nothing to do, and with one more file only that one is."""
+    options = ["annotate", ".", "--dataset", "letters", "--out", "../published", "--dry-run"]
+    eqn(*options[:-1])
+    assert "Nothing to do: this is published as release 1." in eqn(*options).out
+    assert eqn(*options, "--json").json()["published"] == 1
+
+    Path("more.txt").write_text("one\ntwo\n")
+    facts = eqn(*options, "--json").json()
+    assert facts["rows_to_annotate"] == 2
+    assert [entry["to do"] for entry in facts["inputs"]] == ["carry over", "annotate"]
+
+
+def test_a_text_of_no_encoding_is_refused(eqn: Eqn, state: Any) -> None:
+    """Bytes that are no UTF-8 arrive as half letters: they are no bug."""
+    done = eqn("annotate", "--model", state.package, "--text", "caf\udce9")
+
+    assert done.code == 2
+    assert "UTF-8" in done.err
+    assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "expected either INPUT... or --text"),
+        (["letters.csv", "--text", "hello"], "expected either INPUT... or --text"),
+        (["letters.csv"], "expected --dataset beside the inputs"),
+        (["letters.csv", "--dataset", "Letters!"], "expected a dataset name of lower-case letters"),
+        (["letters.csv", "--dataset", "x", "--out", "ftp://host/x"], "ftp:// is not supported"),
+        (["nowhere.csv", "--dataset", "x"], "nowhere.csv: no such file or folder"),
+        (["letters.csv", "--dataset", "x", "--id-column", "text"], "two different columns"),
+    ],
+)
+def test_a_call_that_cannot_be_taken_says_why(
+    eqn: Eqn, state: Any, letters: Path, arguments: list[str], said: str
+) -> None:
+    """Exit code 2, one sentence, no traceback, and nothing is written."""
+    done = eqn("annotate", "--model", state.package, *arguments)
+
+    assert done.code == 2
+    assert said in done.err
+    assert "Traceback" not in done.err
+    assert done.out == ""
+    assert sorted(path.name for path in Path().iterdir()) == ["letters.csv"]
+
+
+@pytest.mark.parametrize("model", ["runner-up", "99", "models:/eqn@runner-up", "models:/other/1", "models:nonsense"])
+def test_an_unknown_model_is_told(eqn: Eqn, with_models: Any, model: str) -> None:
+    """Exit code 2; an alias that is not there is answered with those that are."""
+    done = eqn("annotate", "--text", "hello", "--model", model)
+
+    assert done.code == 2
+    assert "Traceback" not in done.err
+    if model == "runner-up":
+        assert "champion (version 1)" in done.err
+
+
+def test_without_any_model_it_says_how_to_get_one(eqn: Eqn) -> None:
+    """The first thing that a newcomer tries."""
+    done = eqn("annotate", "--text", "hello")
+
+    assert done.code == 2
+    assert "eqn train" in done.err
+
+
+def test_a_missing_text_column_is_answered_with_those_that_are_there(
+    eqn: Eqn, state: Any, letters: Path, elsewhere: Path
+) -> None:
+    """Exit code 3, the columns found, and a guess at the one that was meant."""
+    done = eqn("annotate", letters, "--dataset", "x", "--model", state.package, "--text-column", "txet")
+
+    assert done.code == 3
+    assert "'id', 'text', 'author'" in done.err
+    assert "--text-column 'text'" in done.err
+    assert not elsewhere.with_name("home").exists()
+
+
+@pytest.mark.parametrize("name", ["x.csv", "x.tsv", "x.jsonl", "x.txt", "x.parquet", "x.csv.gz"])
+@pytest.mark.parametrize("content", [b"", bytes(range(128, 256)) * 40], ids=["empty", "noise"])
+def test_a_file_without_sense_is_refused(eqn: Eqn, state: Any, elsewhere: Path, name: str, content: bytes) -> None:
+    """Empty files and noise, whatever they are called: exit code 3, the file's name, nothing published."""
+    (elsewhere / name).write_bytes(content)
+    done = eqn("annotate", name, "--dataset", "x", "--model", state.package, "--out", "published")
+
+    assert done.code == 3, done.err
+    assert name in done.err
+    assert "Traceback" not in done.err
+    assert not (elsewhere / "published").exists()
+
+
+def test_a_damaged_package_annotates_nothing(eqn: Eqn, state: Any, letters: Path, elsewhere: Path) -> None:
+    """One changed byte in a model's file: exit code 8, and the file is named."""
+    copy = elsewhere / "copy"
+    copy.mkdir()
+    for path in state.package.iterdir():
+        (copy / path.name).write_bytes(path.read_bytes())
+    tokenizer = copy / "tokenizer.json"
+    tokenizer.write_text(tokenizer.read_text().replace('"a"', '"b"', 1))
+
+    for options in (["--text", "hello"], [letters, "--dataset", "x"]):
+        done = eqn("annotate", "--model", copy, *options)
+        assert done.code == 8
+        assert "tokenizer.json: changed" in done.err
+        assert "Traceback" not in done.err

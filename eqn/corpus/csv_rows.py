@@ -4,9 +4,10 @@ csv is RFC 4180 with a comma: a field in double quotes may hold commas, line end
 does not start with a quote, quotes are ordinary characters. tsv has no quoting at all: TAB between fields, a line end
 between records. A lone CR is data in both, blank lines are no rows.
 
-An open quote must not swallow the file. A record is put together from lines until its quotes are even, within a bound;
-when that fails, or what came together is not well quoted, only the FIRST line goes to quarantine and reading goes on
-with the next one. Lines of odd quotes alone can open or close a record, so every line is looked at twice at most.
+An open quote must not swallow the file. A record whose first line leaves a quoted field open is put together from lines
+until its quotes are even, within a bound; when that fails, or what came together is not well quoted, only the FIRST
+line goes to quarantine and reading goes on with the next one. Lines of odd quotes alone can open or close a record, so
+every line is looked at twice at most.
 """
 
 import collections
@@ -160,30 +161,29 @@ def _quoted(first: bytes, ahead: collections.deque[bytes], supply: Iterator[byte
         return raw, _NOT_UTF8
 
 
-def _stands_open(line: bytes, *, within: bool) -> bool:
-    """Tell whether a quoted field is open at the end of `line`; `within` tells whether one was at its start.
+def _stands_open(line: bytes) -> bool:
+    """Tell whether a quoted field is open at the end of a record's first line.
 
     A quote opens a field only where the field starts: the inch mark in `5" pipe` is an ordinary character.
     """
-    at, end = 0, len(line)
+    at = 0
     while True:
-        if within or line.startswith(b'"', at):
-            close = line.find(b'"', at if within else at + 1)
+        if line.startswith(b'"', at):
+            close = line.find(b'"', at + 1)
             while close >= 0 and line.startswith(b'"', close + 1):
                 close = line.find(b'"', close + 2)
             if close < 0:
                 return True
-            within, at = False, close + 1
-        comma = line.find(b",", at)
-        if comma < 0 or comma + 1 >= end:
+            at = close + 1
+        at = line.find(b",", at) + 1
+        if not at:
             return False
-        at = comma + 1
 
 
 def _gather(first: bytes, ahead: collections.deque[bytes], supply: Iterator[bytes]) -> list[bytes]:
-    """Collect lines while a quoted field stands open; what is read for that is kept in `ahead`."""
-    lines, size, is_open = [first], len(first), _stands_open(first, within=False)
-    while is_open:
+    """Collect lines until the quotes are even; what is read for that is kept in `ahead`."""
+    lines, size, odd = [first], len(first), first.count(b'"') % 2 if _stands_open(first) else 0
+    while odd:
         if len(lines) > len(ahead):
             line = next(supply, b"")
             if not line:
@@ -192,7 +192,7 @@ def _gather(first: bytes, ahead: collections.deque[bytes], supply: Iterator[byte
         line = ahead[len(lines) - 1]
         lines.append(line)
         size += len(line)
-        is_open = _stands_open(line, within=True)
+        odd ^= line.count(b'"') % 2
         if size > MAX_RECORD_BYTES or len(lines) > MAX_RECORD_LINES:
             raise ValueError(f"a quoted field does not end within {MAX_RECORD_BYTES} bytes or {MAX_RECORD_LINES} lines")
     return lines

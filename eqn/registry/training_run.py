@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from eqn.corpus.goemotions import Corpus
+from eqn.errors import DataRefused
 from eqn.evaluation.evaluate import baseline_figures, evaluate_package
 from eqn.records import ModelRef, Validation
 from eqn.registry import tracking
@@ -42,7 +43,7 @@ def train_and_register(
     A killed training goes on from its last checkpoint when it is called again.
 
     Raises:
-        DataRefused: the corpus did not pass validation.
+        DataRefused: the corpus did not pass validation, or the validation is of other data.
 
     """
     from eqn.model.backbone import backbone_digest
@@ -51,6 +52,12 @@ def train_and_register(
     from eqn.training.run import Order, train, training_key
 
     require(validation)
+    if validation.digest != corpus.ref.digest:
+        raise DataRefused(
+            f"expected the validation of {corpus.ref.name} as it is now; got that of {validation.subject}, "
+            "whose digest is another.",
+            todo="Validate the corpus again: it may have changed since.",
+        )
     key = training_key(
         recipe,
         corpus_digest=corpus.ref.digest,

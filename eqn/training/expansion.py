@@ -12,13 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def assign_folds(ids: Sequence[str], folds: int, seed: int) -> NDArray[np.int64]:
-    """Give each row's fold, 0 to folds - 1, in equal parts, from its id: whatever the order of the rows."""
-    ranks = [hashlib.sha256(f"{seed}:{identifier}".encode()).digest() for identifier in ids]
-    order = sorted(range(len(ids)), key=ranks.__getitem__)
-    assigned = np.empty(len(ids), dtype=np.int64)
-    assigned[order] = np.arange(len(ids)) % folds
-    return assigned
+def assign_folds(texts: Sequence[str], folds: int, seed: int) -> NDArray[np.int64]:
+    """Give each row's fold, 0 to folds - 1, drawn from its text: the order of the rows does not matter.
+
+    Rows of equal texts share a fold, or a model would be asked for what it was taught. The different texts are dealt
+    out in equal numbers.
+    """
+    drawn = sorted(set(texts), key=lambda text: hashlib.sha256(f"{seed}:{text}".encode()).digest())
+    fold_of = {text: rank % folds for rank, text in enumerate(drawn)}
+    return np.fromiter((fold_of[text] for text in texts), dtype=np.int64, count=len(texts))
 
 
 def expand(gold: NDArray[np.float32], predicted: NDArray[np.float32], *, expansion: float = 1.0) -> NDArray[np.float32]:

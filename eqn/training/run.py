@@ -128,7 +128,7 @@ class _Session:
     def predict_out_of_fold(self, targets: NDArray[np.float32]) -> NDArray[np.float32]:
         """Stage A: score every training row with a network that never saw it; (rows, 28)."""
         folds = self.order.recipe.folds
-        assigned = assign_folds(self.order.corpus.train.ids, folds, self.order.seed)
+        assigned = assign_folds(self.order.corpus.train.texts, folds, self.order.seed)
         predicted = np.zeros_like(targets)
         for fold in range(folds):
             file = self.room / f"fold-{fold}.npy"
@@ -199,12 +199,13 @@ def _finished(out: Path, key: str) -> Package | None:
 
 
 def _require_fit(order: Order, backbone: Backbone) -> None:
-    recipe, rows, positions = order.recipe, len(order.corpus.train), backbone.encoder.config.max_position_embeddings
+    recipe, positions = order.recipe, backbone.encoder.config.max_position_embeddings
+    texts = len(set(order.corpus.train.texts))
     faults = []
     if padded_width(recipe.max_tokens) > positions:
         faults.append(f"max_tokens is {recipe.max_tokens}, and the backbone {backbone.name} has {positions} positions")
-    if recipe.folds > rows:
-        faults.append(f"folds is {recipe.folds}, and {order.corpus.ref.name} has {rows} training row(s)")
+    if recipe.folds > texts:
+        faults.append(f"folds is {recipe.folds}, and {order.corpus.ref.name} has {texts} different training text(s)")
     if faults:
         raise UsageError(f"the recipe {recipe.name!r} does not fit what it is to be used on.", faults=faults)
 

@@ -34,7 +34,7 @@ def test_quotes_inside_a_plain_field_are_characters() -> None:
     ("content", "expected"),
     [
         (b'1,"open\n2,b\n3,c\n', [Reason.BAD_QUOTING, ["2", "b"], ["3", "c"]]),
-        (b'1,5" pipe\n2,b\n3,6" pipe\n4,d\n', [Reason.BAD_QUOTING, ["2", "b"], Reason.BAD_QUOTING, ["4", "d"]]),
+        (b'1,5" pipe\n2,b\n3,6" pipe\n4,d\n', [["1", '5" pipe'], ["2", "b"], ["3", '6" pipe'], ["4", "d"]]),
         (b'1,"open\n2,b\n3,"c, d"\n', [Reason.BAD_QUOTING, ["2", "b"], ["3", "c, d"]]),
         (b'1,"a"b\n2,"c"\n', [Reason.BAD_QUOTING, ["2", "c"]]),
         (b'1,"\n', [Reason.BAD_QUOTING]),
@@ -48,7 +48,7 @@ def test_an_open_quote_costs_its_own_line_only(content: bytes, expected: list[li
 def test_an_open_quote_is_given_up_at_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     """A later quote does not make one record of everything between."""
     monkeypatch.setattr(csv_rows, "MAX_RECORD_LINES", 3)
-    assert _read(b'1,"open\n2,b\n3,c\n4,d"\n') == [Reason.BAD_QUOTING, ["2", "b"], ["3", "c"], Reason.BAD_QUOTING]
+    assert _read(b'1,"open\n2,b\n3,c\n4,d"\n') == [Reason.BAD_QUOTING, ["2", "b"], ["3", "c"], ["4", 'd"']]
     monkeypatch.setattr(csv_rows, "MAX_RECORD_LINES", 4)
     assert _read(b'1,"open\n2,b\n3,c\n4,d"\n') == [["1", "open\n2,b\n3,c\n4,d"]]
     monkeypatch.setattr(csv_rows, "MAX_RECORD_BYTES", 15)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from eqn.settings import Settings, load_settings
 from flows.embedded import server_of
@@ -17,8 +18,11 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
         for name in ("EQN_GOEMOTIONS", "EQN_INBOX", "EQN_STORE", "EQN_TRACKING_URI", "PREFECT_API_URL"):
             patch.delenv(name, raising=False)
         settings = load_settings()
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # small networks are faster so
         with server_of(settings):
             yield settings
+        torch.set_num_threads(threads)
 
 
 @pytest.fixture

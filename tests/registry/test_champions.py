@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from conftest import Trainer
 
 from eqn.errors import ArtifactRefused, UsageError
 from eqn.registry.champions import Moved, rollback, set_champion
@@ -11,6 +10,7 @@ from eqn.registry.connection import connect
 from eqn.registry.resolution import resolve
 from eqn.registry.versions import list_versions
 from eqn.settings import Settings
+from tests.registry.conftest import Trainer
 
 
 def test_going_back_twice_goes_back_two_champions(settings: Settings, trained: Trainer) -> None:

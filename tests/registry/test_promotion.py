@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import GOOD, Trainer
 
 from eqn.errors import ArtifactRefused, UsageError
 from eqn.model.package import read_package
@@ -21,6 +20,7 @@ from eqn.registry.promotion import promote
 from eqn.registry.resolution import resolve
 from eqn.registry.versions import list_versions
 from eqn.settings import Settings
+from tests.registry.conftest import GOOD, Trainer
 
 BETTER = GOOD | {"macro_f1": 0.45}
 WORSE = GOOD | {"macro_f1": 0.30}

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import GOOD
 
 from eqn.annotation.annotator import Annotator
 from eqn.emotions import EMOTIONS
@@ -18,6 +17,7 @@ from eqn.model.package import Description, write_package
 from eqn.registry import tracking
 from eqn.registry.versions import register
 from eqn.settings import Settings
+from tests.registry.conftest import GOOD
 
 TEXTS = ["I did not expect this, thank you!", "Leave me alone.", ""]
 

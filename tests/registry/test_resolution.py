@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import PackageWriter, Trainer
 
 from eqn.errors import ArtifactRefused, UsageError
 from eqn.model.package import read_package
@@ -14,6 +13,7 @@ from eqn.registry.champions import set_champion
 from eqn.registry.connection import connect
 from eqn.registry.resolution import resolve
 from eqn.settings import Settings
+from tests.registry.conftest import PackageWriter, Trainer
 
 CANARY = "import pathlib; pathlib.Path({path!r}).write_text('executed')\n"
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import GOOD, PROJECT, PackageWriter
 
 from eqn.errors import ArtifactRefused, StoreUnavailable
 from eqn.records import CorpusRef, ModelRef
@@ -24,6 +23,7 @@ from eqn.registry.promotion import promote
 from eqn.registry.resolution import resolve
 from eqn.registry.versions import find, list_versions, register
 from eqn.settings import Settings, load_settings
+from tests.registry.conftest import GOOD, PROJECT, PackageWriter
 
 CORPUS = CorpusRef("sample", "/data/sample", "ab" * 32, {"train": 10, "dev": 5, "test": 5})
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import GOOD, PackageWriter, Trainer
 
 from eqn.errors import ArtifactRefused, DataRefused
 from eqn.model.package import read_package
@@ -14,6 +13,7 @@ from eqn.registry import tracking
 from eqn.registry.connection import connect
 from eqn.registry.versions import find, list_versions, register
 from eqn.settings import Settings
+from tests.registry.conftest import GOOD, PackageWriter, Trainer
 
 
 def test_a_registered_version_tells_everything_about_its_package(settings: Settings, package: PackageWriter) -> None:

@@ -15,10 +15,10 @@ from eqn.corpus.contract import Reason
 from eqn.corpus.inputs import find_inputs
 from eqn.emotions import EMOTIONS
 from eqn.errors import DataRefused, UsageError
-from eqn.records import ModelRef, ReleaseRef
+from eqn.records import ModelRef, ReleaseRef, Validation
 from eqn.release.annotate import Prepared, Request, annotate_inbox, check_inputs, prepare, publish_prepared
 from eqn.release.catalog import read_manifest, verify
-from eqn.release.parts import unheard
+from eqn.release.parts import Report, unheard
 from eqn.settings import Settings, load_settings
 from eqn.store.directory import DirectoryStore
 
@@ -177,27 +177,51 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 def test_an_inbox_is_annotated_once(settings: Settings, package: Path, inbox: Path) -> None:
     """The job of the schedule: validate, publish, and find the second time that nothing is new."""
     watched: list[int] = []
+    told: list[Validation] = []
 
-    def watch(rows: int) -> Any:
+    def watch(rows: int) -> Report:
         watched.append(rows)
         return unheard
 
-    first, validation = annotate_inbox(settings, str(inbox), dataset="inbox", model=str(package), watch=watch)
-    again, none = annotate_inbox(settings, str(inbox), dataset="inbox", model=str(package), watch=watch)
+    first, again = (
+        annotate_inbox(settings, str(inbox), dataset="inbox", model=str(package), watch=watch, tell=told.append)
+        for _ in range(2)
+    )
 
-    assert validation is not None
+    (validation,) = told
     assert validation.passed
     assert (validation.subject, validation.rows) == ("inbox", 25)
     assert watched == [23]
-    assert none is None
     assert again == ReleaseRef(first.dataset, 1, first.path, 23, 2, already_published=True)
     assert json.loads(Path(settings.store, "inbox/releases/1.json").read_text())["release"] == 1
 
 
+def test_an_inbox_that_breaks_the_contract_is_told_before_it_is_refused(
+    settings: Settings, package: Path, tmp_path: Path
+) -> None:
+    """Whoever shows the report sees it in the case that matters most, and nothing is published."""
+    (tmp_path / "blank.csv").write_text("text\n \n \nhello\n")
+    told: list[Validation] = []
+
+    with pytest.raises(DataRefused, match="20% of a file's rows"):
+        annotate_inbox(
+            settings,
+            str(tmp_path / "blank.csv"),
+            dataset="x",
+            model=str(package),
+            watch=lambda _: unheard,
+            tell=told.append,
+        )
+    assert [validation.passed for validation in told] == [False]
+    assert not Path(settings.store).exists()
+
+
 def test_an_empty_inbox_is_told(settings: Settings, package: Path, tmp_path: Path) -> None:
     """A folder without files is a mistake of the caller, and nothing is published."""
-    (tmp_path / "nothing").mkdir()
+    empty, told = tmp_path / "nothing", list[Validation]()
+    empty.mkdir()
 
     with pytest.raises(UsageError, match="holds no files"):
-        annotate_inbox(settings, str(tmp_path / "nothing"), dataset="x", model=str(package), watch=lambda _: unheard)
+        annotate_inbox(settings, str(empty), dataset="x", model=str(package), watch=lambda _: unheard, tell=told.append)
+    assert told == []
     assert not Path(settings.store).exists()

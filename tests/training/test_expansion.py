@@ -31,6 +31,13 @@ def test_a_rows_fold_does_not_depend_on_where_it_stands(ids: list[str], seed: in
     assert dict(zip(shuffled, assign_folds(shuffled, 3, seed).tolist(), strict=True)) == assigned
 
 
+def test_equal_texts_share_a_fold() -> None:
+    """A model is never asked about a text on which it was trained under another id."""
+    texts = [f"comment {number % 40}" for number in range(100)]
+    assigned = assign_folds(texts, 3, 0)
+    assert len(set(zip(texts, assigned.tolist(), strict=True))) == 40
+
+
 def test_folds_are_drawn_by_the_seed_and_not_in_the_ids_order() -> None:
     """Another seed gives other folds; neighbours are not dealt out in turn."""
     ids = [f"row-{number:03}" for number in range(300)]

@@ -19,7 +19,7 @@ install: $(STAMP)  ## make .venv with everything pinned in constraints.txt
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] not in {(3, 11), (3, 12)})' \
 	  || { echo "expected Python 3.11 or 3.12, got $$($(PYTHON) --version 2>&1). Install it, or call: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 2; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) \
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV) \
 	  || { echo "expected Python's venv module. On Debian: apt-get install python3-venv, then the same command again."; exit 2; }
 	@echo "Installing EQN and what it needs into $(VENV), once; this takes a minute or two."
 	@$(BIN)/python -m pip install --quiet --upgrade-strategy only-if-needed --constraint constraints.txt --editable '.[pipeline,dev]'

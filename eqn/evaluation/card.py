@@ -9,14 +9,24 @@ from eqn.evaluation.metrics import Evaluation
 if TYPE_CHECKING:
     from eqn.model.package import Description
 
-_LIMITS = """\
-- **English only.** The training comments are English; other languages give numbers without meaning.
+_VOICES = {
+    "goemotions": """\
 - **Reddit's voice.** GoEmotions was taken from Reddit: casual, young, mostly male, North American. Formal, clinical,
   historical or spoken text, and other dialects, will be read less well, and the labels carry their raters' biases.
+- **Rare emotions are weakly measured.** grief, relief, pride and nervousness have 6 to 23 test rows: one row moves
+  their F1 by several points.
+""",
+    "sample": """\
+- **For trying things out.** The embedded sample is small, and its comments were written for it: the figures say that
+  the machinery works, not how well the model reads what people really write. Train on GoEmotions for that.
+""",
+}
+"""What a corpus' own nature does to the models trained on it."""
+
+_LIMITS = """\
+- **English only.** The encoder and the training comments are English; other languages give numbers without meaning.
 - **Not a judgement of people.** An intensity describes how a text reads, not what its author feels. Do not use it to
   assess individuals, for hiring, policing, credit, insurance or diagnosis.
-- **Rare emotions are weakly measured.** grief, relief, pride and nervousness have few test rows: one row moves their F1
-  by several points.
 """
 
 
@@ -56,7 +66,7 @@ with always answering the shares of the training rows: 0 is no better, 1 is perf
 
 ## What not to use it for
 
-{_LIMITS}
+{_LIMITS}{_VOICES.get(corpus["name"], "")}
 ## Use
 
 ```python

@@ -1,5 +1,6 @@
 """Evaluating a package, and the baselines beside it."""
 
+import contextlib
 import json
 import secrets
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from eqn.evaluation.baselines import baseline_evaluations
 from eqn.evaluation.metrics import Evaluation, evaluate_scores
 from eqn.model.package import Package, load_network
 
-_BASELINES = 1
+_BASELINES = 2
 """Raised when the baselines change: figures kept under the old number are then computed anew."""
 
 
@@ -43,9 +44,9 @@ def evaluate_package(package: Package, corpus: Corpus, split: str) -> Evaluation
 def baseline_figures(corpus: Corpus, *, cache: Path) -> Mapping[str, Mapping[str, float]]:
     """Give the baselines' figures on test, by name, computed once for each corpus and kept in the folder `cache`."""
     kept = cache / f"{_BASELINES}-{corpus.ref.digest}.json"
-    if kept.is_file():
-        figures: dict[str, dict[str, float]] = json.loads(kept.read_text("utf-8"))
-        return figures
+    with contextlib.suppress(OSError, ValueError):  # not there, or damaged: computed again
+        known: dict[str, dict[str, float]] = json.loads(kept.read_text("utf-8"))
+        return known
     figures = {name: evaluation.summary() for name, evaluation in baseline_evaluations(corpus).items()}
     cache.mkdir(parents=True, exist_ok=True)
     temporary = kept.with_name(f".tmp-{secrets.token_hex(8)}")

@@ -42,8 +42,8 @@ def promote(
 
     Where the two were registered with figures on different data, both are measured again with `dev_metrics_of`, on the
     corpus whose digest is `measured_on`; without it the champion stays. Asked again about the same pair under the same
-    policy, it gives the same answer and writes nothing. A version that was champion before does not come back by itself:
-    that is what `rollback` is for.
+    policy, it gives the same answer and writes nothing. A version that was champion before does not come back by
+    itself: that is what `rollback` is for.
 
     Raises:
         UsageError: there is no such version, or none at all.

@@ -62,6 +62,9 @@ def train(order: Order, listener: Listener = silent) -> Package:
     State for resuming is kept beside it, in `<out>.training`, and removed at the end: after a kill, the same order goes
     on from its last checkpoint, or gives the package if it stands there already.
 
+    The same order gives the same bytes with the same torch on the same kind of processor with as many threads; with
+    another number of threads, sums are made in another order.
+
     Raises:
         UsageError: `order.out` or `<out>.training` is taken, there is no such backbone, or the recipe does not fit
             backbone or corpus.

@@ -1,5 +1,6 @@
 """Promises about the model card."""
 
+import dataclasses
 import math
 from typing import Any
 
@@ -94,9 +95,23 @@ def test_the_card_says_where_the_model_comes_from_and_what_it_is_not_for(shown_c
     """Data, backbone, recipe and digests; language, biases, and the people it must not judge."""
     for words in ("`readable`", "12,345 comments", "678 others", "`tiny`", "at most\n96 tokens", "c" * 64, "b" * 64):
         assert words in shown_card
-    for words in ("English only", "Reddit", "Not a judgement of people", "diagnosis", "Rare emotions"):
+    for words in ("English only", "Not a judgement of people", "diagnosis"):
         assert words in shown_card
     assert ["seed", "7"] in next(table for table in _tables(shown_card) if table[0][0] == "field")
+
+
+@pytest.mark.parametrize(
+    ("corpus", "words"), [("goemotions", ("Reddit", "Rare emotions")), ("sample", ("For trying things out",))]
+)
+def test_the_card_says_what_its_corpus_does_to_a_model(
+    measured: Evaluation, corpus: str, words: tuple[str, ...]
+) -> None:
+    """Whose voices the comments are, where that is known."""
+    description = dataclasses.replace(DESCRIPTION, corpus={**DESCRIPTION.corpus, "name": corpus})
+
+    card = model_card(description, measured, {})
+
+    assert all(word in card for word in words)
 
 
 def test_the_cards_head_is_the_yaml_that_hubs_read(shown_card: str) -> None:

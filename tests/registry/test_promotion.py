@@ -16,7 +16,7 @@ from eqn.model.package import read_package
 from eqn.records import ModelRef
 from eqn.registry.champions import rollback
 from eqn.registry.connection import connect
-from eqn.registry.promotion import promote
+from eqn.registry.promotion import DevMetrics, promote
 from eqn.registry.resolution import resolve
 from eqn.registry.versions import list_versions
 from eqn.settings import Settings
@@ -245,3 +245,25 @@ promotion.promote(None, settings)
     promote(2, settings)
     assert aliases(settings)["champion"] == 2
     assert rollback(settings).after == 1
+
+
+def test_an_answer_found_on_other_rows_is_not_given_again(settings: Settings, trained: Trainer) -> None:
+    """Whoever measures on another corpus than the earlier decision did gets an answer of their own."""
+    trained(corpus="sample", dev=BETTER)
+    promote(None, settings)
+    trained(corpus="goemotions", dev=BETTER)
+    asked: list[str] = []
+
+    def measure_on(corpus: str) -> DevMetrics:
+        def measure(ref: ModelRef) -> Mapping[str, float]:
+            asked.append(corpus)
+            return BETTER if (ref.version == 2) == (corpus == "goemotions") else GOOD
+
+        return measure
+
+    refused = promote(None, settings, dev_metrics_of=measure_on("sample"), measured_on="sample")
+    again = promote(None, settings, dev_metrics_of=measure_on("sample"), measured_on="sample")
+    other = promote(None, settings, dev_metrics_of=measure_on("goemotions"), measured_on="goemotions")
+
+    assert (refused.promote, again.promote, other.promote) == (False, False, True)
+    assert asked == ["sample"] * 2 + ["goemotions"] * 2

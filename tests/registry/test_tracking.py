@@ -119,3 +119,21 @@ def test_two_runs_can_be_open_at_once(settings: Settings) -> None:
 
     client: Any = connect(settings)
     assert [client.get_run(run.id).data.metrics["x"] for run in (outer, inner)] == [1, 2]
+
+
+def test_a_run_whose_process_was_killed_is_gone_on_with(settings: Settings) -> None:
+    """A training that resumes adds to the curve it began, and no run stays running for ever."""
+    never_left = tracking.run(settings, "eqn", params={"seed": 0}, key="k1")
+    killed = never_left.__enter__()
+    killed.metrics({"loss": 0.5}, step=10)
+
+    with tracking.run(settings, "eqn", params={"seed": 0}, key="k1") as resumed:
+        resumed.metrics({"loss": 0.4}, step=20)
+    with tracking.run(settings, "eqn", params={"seed": 0}, key="k1") as after:
+        pass
+
+    client = connect(settings)
+    assert resumed.id == killed.id
+    assert after.id != killed.id
+    assert client.get_run(killed.id).info.status == "FINISHED"
+    assert [point.step for point in client.get_metric_history(killed.id, "loss")] == [10, 20]

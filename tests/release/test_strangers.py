@@ -28,7 +28,7 @@ def _lines(path: Path, rows: int) -> Path:
 def test_rows_of_a_file_that_changed_do_not_stay(
     tmp_path: Path, plan_for: PlanFor, annotator: Annotator, store: DirectoryStore
 ) -> None:
-    """A file that grows while it is read is refused; once its first form is published, nothing of the other is there."""
+    """A file that grows while it is read is refused; when its first form is published, nothing else is there."""
     plan = plan_for(_lines(tmp_path / "texts.txt", 8192))
     _lines(tmp_path / "texts.txt", 9000)
     with pytest.raises(DataRefused):

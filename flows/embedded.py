@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import prefect
+from prefect.events.worker import EventsWorker
+from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, PREFECT_RESULTS_DEFAULT_SERIALIZER, temporary_settings
 
 from eqn.errors import EqnError, StorageFull, StoreUnavailable
@@ -75,6 +77,9 @@ def _embedded(settings: Settings) -> Iterator[str]:
         _wait(address, server, log)
         yield address
     finally:
+        # What Prefect has yet to send must go before the server does, or it is tried again for a minute on exit.
+        APILogWorker.drain_all(timeout=_SECONDS_TO_END)
+        EventsWorker.drain_all(timeout=_SECONDS_TO_END)
         server.terminate()
         try:
             server.wait(_SECONDS_TO_END)
@@ -151,6 +156,9 @@ def _without_tracebacks_of_users_errors() -> Iterator[None]:
 
 
 def _shortened(record: logging.LogRecord) -> bool:
+    """Drop tracebacks of users' errors, and links to pages: the embedded server serves none."""
+    if record.getMessage().startswith("View at "):
+        return False
     if record.exc_info and isinstance(record.exc_info[1], EqnError):
         record.exc_info = None
     return True

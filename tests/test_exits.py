@@ -124,7 +124,7 @@ def test_a_reader_that_has_gone_is_no_failure(amount: str) -> None:
     assert program.stdout is not None
     program.stdout.close()
 
-    assert program.wait(timeout=60) == 0
+    assert program.wait(timeout=300) == 0
     assert program.stderr is not None
     assert program.stderr.read() == ""
     program.stderr.close()

@@ -71,9 +71,8 @@ def write_package(
         UsageError: `path` is taken.
 
     """
-    from safetensors.torch import save
-
     from eqn.model.backbone import CONFIG_KEYS
+    from eqn.model.weights import write_tensors
 
     require_free(path)
     temporary = path.parent / f".tmp-{secrets.token_hex(8)}"
@@ -82,9 +81,8 @@ def write_package(
         values = network.encoder.config.to_dict()
         config = {"model_type": "bert"} | {key: values[key] for key in sorted(CONFIG_KEYS & values.keys())}
         (temporary / "config.json").write_text(_pretty(config), "utf-8")
-        weights = {name: tensor.detach().float().cpu().contiguous() for name, tensor in network.state_dict().items()}
-        # Not save_file: it hides a full disk in an error of its own, and lets nobody but the writer read.
-        (temporary / "model.safetensors").write_bytes(save(weights))
+        weights = {name: tensor.float() for name, tensor in network.state_dict().items()}
+        write_tensors(temporary / "model.safetensors", weights)
         tokenizer.no_padding()
         tokenizer.no_truncation()
         tokenizer.save(str(temporary / "tokenizer.json"))

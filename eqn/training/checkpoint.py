@@ -12,10 +12,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from eqn.errors import ArtifactRefused
+from eqn.model.weights import write_tensors
 
 
 @dataclasses.dataclass(slots=True)
@@ -41,12 +41,7 @@ def save_checkpoint(
     if torch.cuda.is_available():
         tensors["random.cuda"] = torch.cuda.get_rng_state()
     temporary = path.with_name(f".tmp-{path.name}")
-    # Not save_file: it hides a full disk in an error of its own.
-    content = save(
-        {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()},  # views cannot be written
-        metadata={"place": json.dumps(dataclasses.asdict(place))},
-    )
-    temporary.write_bytes(content)
+    write_tensors(temporary, tensors, {"place": json.dumps(dataclasses.asdict(place))})
     with temporary.open("rb") as file:
         os.fsync(file.fileno())
     temporary.replace(path)

@@ -186,11 +186,18 @@ def test_without_the_pipelines_packages_models_still_work(
 def test_ctrl_c_ends_a_training_that_a_rerun_resumes(corpus_folder: Path, elsewhere: Path) -> None:
     """Exit code 130 and one sentence; no half-written package is left, but the place to go on from is."""
     options = ["train", "--data", str(corpus_folder), "--recipe", "plain", "--backbone", "tiny", "--out", "new"]
-    process = subprocess.Popen([*MAIN, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [*MAIN, *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell that runs the tests in the background has them, and their children, ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+    )
     assert process.stderr is not None
     first = process.stderr.readline()
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
 
     assert first.startswith("training: step ")
     assert process.returncode == 130
@@ -210,7 +217,7 @@ def test_a_reader_that_goes_early_is_no_failure(corpus_folder: Path) -> None:
 
     assert process.stderr.read() == ""
     process.stderr.close()
-    assert process.wait(timeout=60) == 0
+    assert process.wait(timeout=300) == 0
 
 
 def test_a_full_disk_is_exit_code_6(state: Any, letters: Path, elsewhere: Path) -> None:

@@ -85,7 +85,7 @@ print(json.dumps([refused, sorted(calls)]))
 
 def run(command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
     """Run a command that may fail, and keep what it says."""
-    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=60, **options)
+    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=300, **options)
 
 
 def python(script: str, *arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
@@ -117,7 +117,7 @@ def test_of_four_racing_processes_exactly_one_wins_each_key(tmp_path: Path) -> N
         assert rival.stdout is not None
         rival.stdout.readline()
     go.touch()
-    won = [rival.communicate(timeout=60)[0].split() for rival in rivals]
+    won = [rival.communicate(timeout=300)[0].split() for rival in rivals]
 
     assert sorted(int(n) for some in won for n in some) == list(range(100))
     for number, some in enumerate(won):

@@ -1,6 +1,8 @@
 """Promises about checkpoints."""
 
+import errno
 import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -90,9 +92,13 @@ def test_a_checkpoint_replaces_the_one_before_and_leaves_nothing_else(kept_check
 def test_a_full_disk_is_told_as_such_and_keeps_the_checkpoint_before(kept_checkpoint: Path) -> None:
     """The operating system's own error comes through, which the command line knows; the last good state stays."""
     before = kept_checkpoint.read_bytes()
-    (kept_checkpoint.parent / f".tmp-{kept_checkpoint.name}").symlink_to("/dev/full")
-    with pytest.raises(OSError, match=os.strerror(28)):
-        save_checkpoint(kept_checkpoint, *_trained(2), {}, PLACE)
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, usual[1]))
+    try:
+        with pytest.raises(OSError, match=os.strerror(errno.EFBIG)):
+            save_checkpoint(kept_checkpoint, *_trained(2), {}, PLACE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
     assert kept_checkpoint.read_bytes() == before
 
 

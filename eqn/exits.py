@@ -7,7 +7,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 
-from eqn.errors import INTERRUPTED, EqnError, UsageError
+from eqn.errors import INTERRUPTED, EqnError, StorageFull, UsageError
 from eqn.store import directory
 
 _STORAGE = {
@@ -27,6 +27,8 @@ def ending(action: Callable[[], int]) -> int:
             return code
     except EqnError as error:
         complain(str(error))
+        if isinstance(error, StorageFull):
+            _drop_output()
         return error.exit_code
     except KeyboardInterrupt:
         complain("interrupted. Run the same command again: finished work is kept.")

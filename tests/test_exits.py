@@ -24,6 +24,12 @@ sys.exit(ending(talk))
 """
 
 
+@pytest.fixture(params=["", "1"], ids=["buffered", "unbuffered"])
+def environment(request: pytest.FixtureRequest) -> dict[str, str]:
+    """Python keeps its output back, or does not."""
+    return os.environ | {"PYTHONUNBUFFERED": request.param}
+
+
 def raising(error: BaseException) -> Callable[[], int]:
     """Give an action that ends with `error`."""
 
@@ -116,11 +122,10 @@ def test_a_message_cannot_give_the_terminal_orders(capsys: pytest.CaptureFixture
 
 
 @pytest.mark.parametrize("amount", ["much", "little"])
-def test_a_reader_that_has_gone_is_no_failure(amount: str) -> None:
+def test_a_reader_that_has_gone_is_no_failure(environment: dict[str, str], amount: str) -> None:
     """`eqn ... | head -1` ends in silence, whether the pipe breaks while printing or at the end."""
-    program = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, amount], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    command = [sys.executable, "-c", PROGRAM, amount]
+    program = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
     assert program.stdout is not None
     program.stdout.close()
 
@@ -132,12 +137,11 @@ def test_a_reader_that_has_gone_is_no_failure(amount: str) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="NOT RUN: there is no /dev/full")
 @pytest.mark.parametrize("amount", ["much", "little"])
-def test_output_onto_a_full_disk_is_a_failure(amount: str) -> None:
+def test_output_onto_a_full_disk_is_a_failure(environment: dict[str, str], amount: str) -> None:
     """What could not be written was not done: the exit code says so, once, without a traceback."""
     with Path("/dev/full").open("w") as full:
-        done = subprocess.run(
-            [sys.executable, "-c", PROGRAM, amount], stdout=full, stderr=subprocess.PIPE, text=True, check=False
-        )
+        command = [sys.executable, "-c", PROGRAM, amount]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, env=environment)
 
     assert done.returncode == 6
     assert done.stderr.startswith("eqn: expected room to write the output, but the storage is full")

@@ -52,13 +52,16 @@ def corpus_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session", autouse=True)
+QUICK = dataclasses.replace(PLAIN, name="quick", epochs=1, least_steps=8, learning_rate=1e-2, checks=1)
+"""A recipe of a few steps beside the real ones: --recipe quick."""
+
+
+@pytest.fixture(scope="module", autouse=True)
 def quick_recipe() -> Iterator[None]:
-    """A recipe of a few steps beside the real ones: --recipe quick."""
+    """The tests of commands know the quick recipe, those of other rooms do not."""
     torch.set_num_threads(1)  # small networks are faster so
-    quick = dataclasses.replace(PLAIN, name="quick", epochs=1, least_steps=8, learning_rate=1e-2, checks=1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(RECIPES, "quick", quick)
+        patch.setitem(RECIPES, "quick", QUICK)
         yield
 
 
@@ -78,6 +81,7 @@ def state(tmp_path_factory: pytest.TempPathFactory, corpus_folder: Path) -> Stat
     options = ["--data", corpus_folder, "--backbone", "tiny", "--recipe", "quick", "--json"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EQN_HOME", str(home))
+        patch.setitem(RECIPES, "quick", QUICK)  # this fixture comes before the one above
         trained = [call("train", *options, "--seed", "0")]
         promoted = call("promote", "--data", corpus_folder, "--json")
         trained.append(call("train", *options, "--seed", "1"))

@@ -207,8 +207,12 @@ def test_ctrl_c_ends_a_training_that_a_rerun_resumes(corpus_folder: Path, elsewh
     assert [path.name for path in elsewhere.iterdir()] == ["new.training"]
 
 
-def test_a_reader_that_goes_early_is_no_failure(corpus_folder: Path) -> None:
-    """`eqn data show --json | head -1` ends in silence."""
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_goes_early_is_no_failure(
+    corpus_folder: Path, monkeypatch: pytest.MonkeyPatch, unbuffered: str
+) -> None:
+    """`eqn data show --json | head -1` ends in silence, whether Python keeps its output back or not."""
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
     command = [*MAIN, "data", "show", "--json", "--data", str(corpus_folder)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None

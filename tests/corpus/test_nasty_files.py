@@ -38,7 +38,7 @@ _FILES: list[tuple[str, str, bytes, int | tuple[int, dict[Reason, int]]]] = [
     ("no line end at the end", "a.csv", b"id,text\n1,a", (1, {})),
     ("an open quote", "a.csv", b'id,text\n1,"a\n2,b\n3,c\n', (2, {Reason.BAD_QUOTING: 1})),
     ("a quote that goes on", "a.csv", b'id,text\n1,"a"b\n2,c\n', (1, {Reason.BAD_QUOTING: 1})),
-    ("an inch", "a.csv", b'id,text\n1,5" pipe\n2,b\n', (1, {Reason.BAD_QUOTING: 1})),
+    ("an inch", "a.csv", b'id,text\n1,5" pipe\n2,b\n', (2, {})),
     ("ragged rows", "a.csv", b"id,text\n1\n2,a,b\n3,c\n", (1, {Reason.RAGGED_ROW: 2})),
     ("one bad byte", "a.csv", b"id,text\n1,a\xff\n2,b\n", (1, {Reason.BAD_ENCODING: 1})),
     ("Latin-1 in another column", "a.csv", b"id,text,x\n1,a,caf\xe9\n2,b,c\n", (1, {Reason.BAD_ENCODING: 1})),

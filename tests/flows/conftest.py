@@ -11,18 +11,24 @@ from flows.embedded import server_of
 
 
 @pytest.fixture(scope="session")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    """A state folder of its own, without GoEmotions in reach, and a running embedded server."""
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """A state folder of its own with a running embedded server, on which small networks train fast."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("EQN_HOME", str(tmp_path_factory.mktemp("flows") / "home"))
-        for name in ("EQN_GOEMOTIONS", "EQN_INBOX", "EQN_STORE", "EQN_TRACKING_URI", "PREFECT_API_URL"):
-            patch.delenv(name, raising=False)
+        _isolate(patch, tmp_path_factory.mktemp("flows") / "home")
         settings = load_settings()
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)  # small networks are faster so
-        with server_of(settings):
-            yield settings
-        torch.set_num_threads(threads)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with server_of(settings):
+        yield settings
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def home(served: Settings) -> Iterator[Settings]:
+    """What the flows read from the environment: that state folder, and no GoEmotions in reach."""
+    with pytest.MonkeyPatch.context() as patch:
+        _isolate(patch, served.home)
+        yield served
 
 
 @pytest.fixture
@@ -31,3 +37,9 @@ def broken_corpus(tmp_path: Path) -> Path:
     for split in ("train", "dev", "test"):
         (tmp_path / f"{split}.tsv").write_text(f"Thanks!\t15\tx1\nHello there\t27\t{split}\n", "utf-8")
     return tmp_path
+
+
+def _isolate(patch: pytest.MonkeyPatch, home: Path) -> None:
+    patch.setenv("EQN_HOME", str(home))
+    for name in ("EQN_GOEMOTIONS", "EQN_INBOX", "EQN_STORE", "EQN_TRACKING_URI", "PREFECT_API_URL"):
+        patch.delenv(name, raising=False)

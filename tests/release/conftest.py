@@ -15,6 +15,7 @@ from eqn.corpus.choice import choose_corpus
 from eqn.corpus.goemotions import Corpus, Split
 from eqn.corpus.inputs import find_inputs
 from eqn.records import ModelRef, ReleaseRef
+from eqn.release.catalog import read_manifest
 from eqn.release.parts import Report
 from eqn.release.plan import Plan, make_plan
 from eqn.release.publish import publish
@@ -136,3 +137,11 @@ def publish_files(annotator: Annotator, store: DirectoryStore, plan_for: PlanFor
         return publish(store, plan, annotator, quality=quality, report=count), read
 
     return run
+
+
+@pytest.fixture
+def golden(publish_files: Publish, inbox: Path, tmp_path: Path) -> str:
+    """The content digest of the inbox' release when nothing disturbs it."""
+    store = DirectoryStore(tmp_path / "golden")
+    publish_files(inbox, store=store)
+    return read_manifest(store, "letters").content_digest

@@ -80,7 +80,14 @@ class Annotator:
         return self.annotation(texts).scores
 
     def annotation(self, texts: Sequence[str], *, report: Callable[[int, int], None] | None = None) -> Annotation:
-        """Annotate `texts`; `report(texts, tokens)` hears of each finished batch."""
+        """Annotate `texts`; `report(texts, tokens)` hears of each finished batch.
+
+        Raises:
+            TypeError: `texts` is one string, whose letters would be taken for texts.
+
+        """
+        if isinstance(texts, str):
+            raise TypeError(f"expected a list of texts, got one string; annotate([{texts[:20]!r}...]) is meant")
         encoded = self._scorer.encode(texts)
         scores = np.round(self._scorer.scores(encoded, report=report), INTENSITY_DECIMALS)
         return Annotation(scores=scores, truncated=encoded.truncated, labels=self._labels(scores))

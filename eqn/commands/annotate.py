@@ -47,6 +47,8 @@ def annotate(
     if (text is None) == (not inputs):
         raise UsageError("expected either INPUT... or --text.", todo='Try: eqn annotate --text "I can\'t stop smiling"')
     if text is not None:
+        if dataset or out or dry_run:
+            raise UsageError("expected --dataset, --out and --dry-run with INPUT... only: --text publishes nothing.")
         if text != text.encode("utf-8", "replace").decode():
             raise UsageError("expected --text in UTF-8; got other bytes.", todo="Set the terminal to UTF-8.")
         _annotate_text(text, model=model, json=json)

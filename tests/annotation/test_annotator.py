@@ -107,3 +107,9 @@ def test_a_damaged_package_is_not_loaded(package: Path, tmp_path: Path) -> None:
 
     with pytest.raises(ArtifactRefused, match=r"model\.safetensors: changed"):
         Annotator.load(copy)
+
+
+def test_one_string_is_not_a_list_of_texts(annotator: Annotator) -> None:
+    """The letters of a string are not annotated as texts by mistake."""
+    with pytest.raises(TypeError, match="list of texts"):
+        annotator.annotate("I can't stop smiling")

@@ -220,3 +220,11 @@ def test_a_damaged_package_annotates_nothing(eqn: Eqn, state: Any, letters: Path
         assert done.code == 8
         assert "tokenizer.json: changed" in done.err
         assert "Traceback" not in done.err
+
+
+def test_publishing_options_do_not_go_with_one_text(eqn: Eqn) -> None:
+    """Nobody believes that a dataset was published when only bars were drawn."""
+    done = eqn("annotate", "--text", "hello", "--dataset", "letters")
+
+    assert done.code == 2
+    assert "--dataset" in done.err

@@ -136,11 +136,6 @@ def average_precision(gold: Floats, scores: Floats) -> float:
     return float((np.diff(hits, prepend=0) * hits / called).sum() / positives)
 
 
-def mean_average_precision(gold: Floats, scores: Floats) -> float:
-    """Give the mean average precision over the emotions that occur; needs no thresholds."""
-    return float(np.nanmean([average_precision(gold[:, i], scores[:, i]) for i in range(gold.shape[1])]))
-
-
 def brier_score(gold: Floats, scores: Floats) -> float:
     """Give the mean squared difference over all cells."""
     return float(np.mean((scores.astype(np.float64) - gold) ** 2))

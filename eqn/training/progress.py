@@ -9,7 +9,7 @@ class Event:
     """One step, or one check on dev."""
 
     stage: str
-    """`fold 1 of 2`, `final`"""
+    """`stage A fold 1 of 2`, `stage B`, or `training` where there is one stage."""
     step: int
     """Steps finished in this stage."""
     steps: int

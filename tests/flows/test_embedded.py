@@ -57,7 +57,7 @@ def test_a_full_disk_is_said_once(tmp_path: Path) -> None:
     command = f"mount -t tmpfs -o size=200k tmpfs {home} && exec {sys.executable} -m flows.pipeline"
     own_mounts = ["unshare", "-rm", "sh", "-c"]
     if subprocess.run([*own_mounts, f"mount -t tmpfs tmpfs {home}"], capture_output=True, check=False).returncode:
-        pytest.skip("this machine lets nobody mount a small file system")
+        pytest.skip("NOT RUN: this machine lets nobody mount a small file system")
     environment = os.environ | {"EQN_HOME": str(home)}
     for name in ("PREFECT_API_URL", "EQN_GOEMOTIONS"):
         environment.pop(name, None)

@@ -67,7 +67,7 @@ def find_inputs(arguments: Sequence[str]) -> tuple[InputFile, ...]:
             faults=faults,
             todo=f"Supported are {SUPPORTED}. Move other files out of the folder, or name the right ones one by one.",
         )
-    names = _unique({str(path.absolute()): name for path, name in found.values()})
+    names = unique_names({str(path.absolute()): name for path, name in found.values()})
     files = [_input_file(path, names[str(path.absolute())]) for path, _ in found.values()]
     return tuple(sorted(files, key=lambda file: file.name))
 
@@ -88,7 +88,7 @@ def _matches(argument: str, report: Report) -> Iterator[tuple[Path, str]]:
     elif glob.has_magic(argument):
         # A folder behind a glob would be a surprise in size; a folder is searched when it is named.
         hits = [Path(hit) for hit in sorted(glob.glob(argument, recursive=True))]  # noqa: PTH207  may be absolute
-        files = [hit for hit in hits if not hit.is_dir() and not _hidden(hit.name)]
+        files = [hit for hit in hits if not hit.is_dir() and not is_hidden(hit.name)]
         if not files:
             report(f"{argument}: matches no file")
         for hit in files:
@@ -104,7 +104,7 @@ def _inside(folder: Path, report: Report, seen: set[tuple[int, int]]) -> Iterato
         if (about.st_dev, about.st_ino) in seen:
             return
         seen.add((about.st_dev, about.st_ino))
-        entries = [(entry, entry.is_dir()) for entry in sorted(folder.iterdir()) if not _hidden(entry.name)]
+        entries = [(entry, entry.is_dir()) for entry in sorted(folder.iterdir()) if not is_hidden(entry.name)]
     except OSError as error:
         report(f"{folder}: the folder cannot be listed ({error.strerror})")
         return
@@ -115,7 +115,8 @@ def _inside(folder: Path, report: Report, seen: set[tuple[int, int]]) -> Iterato
             yield entry
 
 
-def _hidden(name: str) -> bool:
+def is_hidden(name: str) -> bool:
+    """Tell whether a file or folder of this name is passed over."""
     return name.startswith((".", "_"))
 
 
@@ -127,17 +128,17 @@ def _fit(path: Path, report: Report) -> bool:
         report(f"{printable}: the name is not UTF-8; rename the file")
     elif not path.is_file():
         report(f"{printable}: {'not a regular file' if path.exists() else 'a link that leads nowhere'}")
-    elif _kind(path.name) is None:
-        report(f"{printable}: {_foreign(path.name)}")
+    elif kind_of(path.name) is None:
+        report(f"{printable}: {why_foreign(path.name)}")
     else:
         return True
     return False
 
 
-def _kind(name: str) -> tuple[str, bool] | None:
+def kind_of(name: str) -> tuple[str, bool] | None:
     """Tell format and compression from a name, None when it is not supported.
 
-    >>> _kind("Comments.CSV.gz")
+    >>> kind_of("Comments.CSV.gz")
     ('csv', True)
     """
     plain = name.lower()
@@ -148,7 +149,8 @@ def _kind(name: str) -> tuple[str, bool] | None:
     return FORMATS[extension], compressed
 
 
-def _foreign(name: str) -> str:
+def why_foreign(name: str) -> str:
+    """Say why a file of this name cannot be read."""
     extension = "".join(Path(name).suffixes[-2:]) if name.lower().endswith(".gz") else Path(name).suffix
     if extension.lower() == ".parquet.gz":
         return "Parquet compresses inside; unpack the file with gunzip"
@@ -157,10 +159,10 @@ def _foreign(name: str) -> str:
     return f"the extension {extension} is not supported" if extension else "has no extension that tells its format"
 
 
-def _unique(names: dict[str, str]) -> dict[str, str]:
+def unique_names(names: dict[str, str]) -> dict[str, str]:
     """Give every file a name of its own: equal names grow by parent folders until they differ.
 
-    >>> _unique({"/data/a/x.csv": "x.csv", "/data/b/x.csv": "x.csv"})
+    >>> unique_names({"/data/a/x.csv": "x.csv", "/data/b/x.csv": "x.csv"})
     {'/data/a/x.csv': 'a/x.csv', '/data/b/x.csv': 'b/x.csv'}
     """
     names = dict(names)
@@ -174,7 +176,7 @@ def _unique(names: dict[str, str]) -> dict[str, str]:
 
 
 def _input_file(path: Path, name: str) -> InputFile:
-    kind = _kind(path.name)
+    kind = kind_of(path.name)
     if kind is None:
         raise RuntimeError(f"{path} was taken although its format is unknown")
     return InputFile(path=str(path), name=name, format=kind[0], compressed=kind[1])

@@ -9,6 +9,7 @@ import contextlib
 import errno
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,18 +31,10 @@ class DirectoryStore:
         return f"DirectoryStore({str(self.root)!r})"
 
     def put_if_absent(self, key: str, content: bytes) -> bool:
-        """Write `content` unless the key exists; True when this call wrote it.
-
-        `link` is atomic and fails when the name is taken, which a rename does not.
-        """
+        """Write `content` unless the key exists; True when this call wrote it."""
         path = self._path(key)
         with storage_errors(path), _written_beside(path, content) as temporary:
-            try:
-                os.link(temporary, path)
-            except FileExistsError:
-                return False
-            _sync_folder(path.parent)
-            return True
+            return _link(temporary, path)
 
     def put(self, key: str, content: bytes) -> None:
         """Write `content` under `key`, replacing what was there in one step."""
@@ -50,7 +43,7 @@ class DirectoryStore:
             temporary.replace(path)
             _sync_folder(path.parent)
 
-    def copy(self, source: str, key: str) -> None:
+    def copy_if_absent(self, source: str, key: str) -> bool:
         """Hard-link `source` to `key`: files of a store are never changed in place, so they may share their bytes.
 
         KeyError when `source` is not there.
@@ -58,10 +51,9 @@ class DirectoryStore:
         origin, path = self._path(source), self._path(key)
         if not self.exists(source):
             raise KeyError(source)
-        with storage_errors(path), _temporary_beside(path) as temporary:
-            os.link(origin, temporary)
-            temporary.replace(path)
-            _sync_folder(path.parent)
+        with storage_errors(path):
+            _make_folder(path.parent)
+            return _link(origin, path)
 
     def get(self, key: str) -> bytes:
         """Read a key; KeyError when it is not there."""
@@ -79,8 +71,8 @@ class DirectoryStore:
             return path.is_file()
 
     def list(self, prefix: str) -> Iterator[str]:
-        """Give the keys under the folder `prefix`, sorted."""
-        folder = self._path(prefix.rstrip("/"))
+        """Give the keys under the folder `prefix`, sorted; with "" all of them."""
+        folder = self._path(prefix.rstrip("/")) if prefix else self.root
         with storage_errors(folder):
             found = [
                 Path(place, name).relative_to(self.root).as_posix()
@@ -101,6 +93,29 @@ class DirectoryStore:
         path = self._path(key)
         with storage_errors(path), contextlib.suppress(*_NOT_THERE):
             path.unlink()
+
+    def age(self, key: str) -> float:
+        """Give the seconds since the file was written, by this machine's clock; KeyError when it is not there."""
+        path = self._path(key)
+        with storage_errors(path):
+            if not path.is_file():
+                raise KeyError(key)
+            try:
+                # Not the time of modification: a hard link has that of the file it was made of.
+                return max(0.0, time.time() - path.stat().st_ctime)
+            except _NOT_THERE:
+                raise KeyError(key) from None
+
+    def sweep(self, prefix: str, *, older_than: float) -> int:
+        """Remove temporary files of killed writers below the folder `prefix`; give how many there were."""
+        folder, removed = self._path(prefix), 0
+        with storage_errors(folder):
+            for path in list(folder.rglob(f"{_TEMPORARY}*")):
+                with contextlib.suppress(*_NOT_THERE):  # its writer was alive, and is done
+                    if time.time() - path.stat().st_ctime >= older_than:
+                        path.unlink()
+                        removed += 1
+        return removed
 
     def address(self, key: str) -> str:
         """Give the key's path."""
@@ -154,6 +169,20 @@ def _temporary_beside(path: Path) -> Iterator[Path]:
         # After a rename, too: it does nothing when both names are links to the same file.
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _link(source: Path, path: Path) -> bool:
+    """Give a file a second name, unless that is taken; True when this call did. The name is durable in either case.
+
+    `link` is atomic and fails when the name is taken, which a rename does not.
+    """
+    try:
+        os.link(source, path)
+    except FileExistsError:
+        _sync_folder(path.parent)  # its maker may have died before it did this
+        return False
+    _sync_folder(path.parent)
+    return True
 
 
 def _make_folder(folder: Path) -> None:

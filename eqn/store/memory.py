@@ -1,6 +1,7 @@
 """The in-memory twin of a store, for tests and trials: same promises, nothing kept."""
 
 import threading
+import time
 from collections.abc import Iterator
 
 from eqn.store.interface import check_key
@@ -11,6 +12,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._content: dict[str, bytes] = {}
+        self._written: dict[str, float] = {}
         self._lock = threading.Lock()
 
     def put_if_absent(self, key: str, content: bytes) -> bool:
@@ -18,16 +20,17 @@ class MemoryStore:
         with self._lock:
             if check_key(key) in self._content:
                 return False
-            self._content[key] = content
+            self.put(key, content)
             return True
 
     def put(self, key: str, content: bytes) -> None:
         """Write `content` under `key`."""
         self._content[check_key(key)] = content
+        self._written[key] = time.monotonic()
 
-    def copy(self, source: str, key: str) -> None:
-        """Give the bytes of `source` to `key`."""
-        self._content[check_key(key)] = self.get(source)
+    def copy_if_absent(self, source: str, key: str) -> bool:
+        """Give the bytes of `source` to `key` unless that exists; True when this call did."""
+        return self.put_if_absent(key, self.get(source))
 
     def get(self, key: str) -> bytes:
         """Read a key; KeyError when it is not there."""
@@ -38,8 +41,8 @@ class MemoryStore:
         return check_key(key) in self._content
 
     def list(self, prefix: str) -> Iterator[str]:
-        """Give the keys under the folder `prefix`, sorted."""
-        folder = check_key(prefix.rstrip("/")) + "/"
+        """Give the keys under the folder `prefix`, sorted; with "" all of them."""
+        folder = check_key(prefix.rstrip("/")) + "/" if prefix else ""
         yield from sorted(key for key in self._content if key.startswith(folder))
 
     def folders(self, prefix: str = "") -> Iterator[str]:
@@ -51,6 +54,14 @@ class MemoryStore:
     def delete(self, key: str) -> None:
         """Remove a key; a missing one is no error."""
         self._content.pop(check_key(key), None)
+
+    def age(self, key: str) -> float:
+        """Give the seconds since the key was written; KeyError when it is not there."""
+        return time.monotonic() - self._written[check_key(key)]
+
+    def sweep(self, prefix: str, *, older_than: float) -> int:  # noqa: ARG002  as in every store
+        """Nothing is ever left here."""
+        return 0
 
     def address(self, key: str) -> str:
         """Give a name for messages; nobody else can read from it."""

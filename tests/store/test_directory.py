@@ -70,7 +70,7 @@ calls = {
     "exists": lambda: store.exists("a/b"),
     "list": lambda: list(store.list("a")),
     "folders": lambda: list(store.folders()),
-    "copy": lambda: store.copy("a/b", "c"),
+    "copy_if_absent": lambda: store.copy_if_absent("a/b", "c"),
     "delete": lambda: store.delete("a/b"),
 }
 refused = []
@@ -140,7 +140,7 @@ def test_a_copy_shares_its_bytes_with_the_source(tmp_path: Path) -> None:
     """Carrying over costs no space: both names lead to the same inode."""
     store = DirectoryStore(tmp_path)
     store.put("old/part", b"bytes")
-    store.copy("old/part", "new/part")
+    store.copy_if_absent("old/part", "new/part")
 
     assert (tmp_path / "old/part").stat().st_ino == (tmp_path / "new/part").stat().st_ino
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["new", "old", "part", "part"]

@@ -1,4 +1,4 @@
-"""What every store promises: the same assertions on the directory and on its in-memory twin."""
+"""What every store promises: the same assertions on the directory, on its in-memory twin, and on S3 services."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -11,13 +11,18 @@ from eqn.errors import UsageError
 from eqn.store.directory import DirectoryStore
 from eqn.store.interface import ObjectStore, check_key, open_store
 from eqn.store.memory import MemoryStore
+from tests.store.servers import fresh_store
 
 BAD_KEYS = ["", "/etc/passwd", "..", "../x", "a/../../x", "a/..", ".", "./a", "a//b", "a/", "a\\b", "a\0b"]
 
 
-@pytest.fixture(params=["directory", "memory"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
-    return DirectoryStore(tmp_path / "store") if request.param == "directory" else MemoryStore()
+@pytest.fixture(params=["directory", "memory", "moto", pytest.param("ceph", marks=pytest.mark.stack)])
+def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ObjectStore:
+    if request.param == "memory":
+        return MemoryStore()
+    if request.param == "directory":
+        return DirectoryStore(tmp_path / "store")
+    return fresh_store(request.getfixturevalue(f"{request.param}_server"), monkeypatch)
 
 
 def test_the_first_put_if_absent_wins(store: ObjectStore) -> None:
@@ -74,15 +79,26 @@ def test_put_replaces_whole(store: ObjectStore) -> None:
 
 
 def test_a_copy_outlives_its_source(store: ObjectStore) -> None:
-    """A copy has the source's bytes, replaces what stood there, and stays when the source goes."""
+    """A copy has the source's bytes, leaves alone what stands there, and stays when the source goes."""
     store.put("old/part", b"bytes")
-    store.put("new/part", b"others")
-    store.copy("old/part", "new/part")
-    store.copy("old/part", "new/part")
-    store.delete("old/part")
+    store.put("new/taken", b"others")
 
-    assert store.get("new/part") == b"bytes"
-    assert list(store.list("new")) == ["new/part"]
+    assert store.copy_if_absent("old/part", "new/part")
+    assert not store.copy_if_absent("old/part", "new/part")
+    assert not store.copy_if_absent("old/part", "new/taken")
+    store.delete("old/part")
+    assert (store.get("new/part"), store.get("new/taken")) == (b"bytes", b"others")
+    assert list(store.list("new")) == ["new/part", "new/taken"]
+
+
+def test_a_copy_onto_itself_changes_nothing(store: ObjectStore) -> None:
+    """Source and target may be the same key, if it is there."""
+    store.put("part", b"bytes")
+
+    assert not store.copy_if_absent("part", "part")
+    assert store.get("part") == b"bytes"
+    with pytest.raises(KeyError):
+        store.copy_if_absent("missing", "missing")
 
 
 @pytest.mark.parametrize("key", ["missing", "folder", "folder/missing", "folder/file/below"])
@@ -94,7 +110,7 @@ def test_what_is_not_there_is_a_key_error(store: ObjectStore, key: str) -> None:
     with pytest.raises(KeyError):
         store.get(key)
     with pytest.raises(KeyError):
-        store.copy(key, "elsewhere")
+        store.copy_if_absent(key, "elsewhere")
     assert not store.exists("elsewhere")
 
 
@@ -115,6 +131,15 @@ def test_a_listing_is_sorted_and_holds_the_folder_alone(store: ObjectStore) -> N
     assert list(store.list("a/b")) == ["a/b/2"]
     assert list(store.list("nothing/here")) == []
     assert list(store.list("a.json")) == []
+
+
+def test_the_listing_of_the_root_is_everything(store: ObjectStore) -> None:
+    """The empty prefix is the store itself."""
+    assert list(store.list("")) == []
+    for key in ["b/c/1", "a", "b/2"]:
+        store.put(key, b"")
+
+    assert list(store.list("")) == ["a", "b/2", "b/c/1"]
 
 
 def test_folders_are_named_one_level_deep(store: ObjectStore) -> None:
@@ -153,17 +178,17 @@ def test_no_method_takes_a_key_that_climbs_out(store: ObjectStore, key: str) -> 
     calls: list[Callable[[], object]] = [
         lambda: store.put(key, b""),
         lambda: store.put_if_absent(key, b""),
-        lambda: store.copy("good", key),
-        lambda: store.copy(key, "other"),
+        lambda: store.copy_if_absent("good", key),
+        lambda: store.copy_if_absent(key, "other"),
         lambda: store.get(key),
         lambda: store.exists(key),
         lambda: store.delete(key),
         lambda: store.address(key),
     ]
-    if not key.endswith("/"):
-        calls.append(lambda: list(store.list(key)))
     if key:
         calls.append(lambda: list(store.folders(key)))
+    if key and not key.endswith("/"):
+        calls.append(lambda: list(store.list(key)))
 
     for call in calls:
         with pytest.raises(ValueError, match="not a key"):
@@ -193,11 +218,64 @@ def test_an_address_of_a_directory_opens_it(home: Path, address: str) -> None:
     assert Path(store.address("key")) == home / "out" / "key"
 
 
-@pytest.mark.parametrize("address", ["s3://bucket/prefix", "gs://x", "https://example.org"])
+@pytest.mark.parametrize("address", ["gs://bucket/prefix", "S3://bucket", "https://me:secret@example.org"])
 def test_an_address_of_another_kind_is_refused(address: str) -> None:
-    """What EQN cannot open is named, with what to give instead; no directory `s3:` appears."""
+    """What EQN cannot open is named by its kind, with what to give instead; it may hold a password."""
     with pytest.raises(UsageError, match="not supported") as refused:
         open_store(address)
 
-    assert repr(address) in str(refused.value)
-    assert "--out" in str(refused.value)
+    assert address.partition("//")[0] in str(refused.value)
+    assert "secret" not in str(refused.value)
+    assert "s3://bucket/prefix" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("s3://letters", "s3://letters/key"),
+        ("s3://letters/", "s3://letters/key"),
+        ("s3://letters/a/b", "s3://letters/a/b/key"),
+        ("s3://letters/a b/ü/", "s3://letters/a b/ü/key"),
+    ],
+)
+def test_an_address_of_a_bucket_opens_a_place_in_it(address: str, expected: str) -> None:
+    """The prefix is optional, and a slash at its end is nothing."""
+    assert open_store(address).address("key") == expected
+
+
+@pytest.mark.parametrize(
+    "address", ["s3://", "s3:///x", "s3://b c/x", "s3://b/a//x", "s3://b/../x", "s3://b/x//", "s3://b/\udcff"]
+)
+def test_an_address_of_no_bucket_or_no_folder_is_refused(address: str) -> None:
+    """What cannot be a bucket or a prefix is found before anything is asked of a service."""
+    with pytest.raises(UsageError, match="s3://bucket/prefix"):
+        open_store(address)
+
+
+def test_credentials_in_an_address_are_refused_and_not_repeated() -> None:
+    """They would end in logs and manifests."""
+    with pytest.raises(UsageError) as refused:
+        open_store("s3://access:canary@bucket/prefix")
+
+    assert "canary" not in str(refused.value)
+    assert "AWS_SECRET_ACCESS_KEY" in str(refused.value)
+
+
+def test_a_key_tells_its_age(store: ObjectStore) -> None:
+    """In seconds, by the store's own clock; a copy is as young as its making; what is not there has none."""
+    store.put("folder/a", b"1")
+    store.copy_if_absent("folder/a", "folder/b")
+
+    for key in ("folder/a", "folder/b"):
+        assert 0 <= store.age(key) < 60
+    with pytest.raises(KeyError):
+        store.age("folder")
+    with pytest.raises(KeyError):
+        store.age("folder/c")
+
+
+def test_a_sweep_takes_no_key(store: ObjectStore) -> None:
+    """What the store lists stays."""
+    store.put("folder/a", b"1")
+    store.sweep("folder", older_than=0)
+    assert list(store.list("")) == ["folder/a"]

@@ -1,0 +1,196 @@
+"""What the fault proxy can do to a request: faults of the network, overload, lies about conditions, damaged bytes.
+
+Actions that change what is signed (they say so) need a server that checks no signatures, such as moto's.
+"""
+
+import re
+import threading
+import time
+from collections import Counter
+from urllib.parse import unquote_plus
+
+from tests.store.proxy import Action, Answer, Call, failure, unavailable, with_header
+
+# Faults of the network and of a server under load.
+
+
+def lost_answer(call: Call) -> None:
+    """Let the server do it, then close the connection without an answer."""
+    call.forward()
+
+
+def unknown_outcome(call: Call) -> None:
+    """Let the server do it, answer nothing, and be down from then on."""
+    call.forward()
+    call.proxy.down = True
+
+
+def unknown_outcome_as_503(call: Call) -> Answer:
+    """Let the server do it, answer 503, and be down from then on."""
+    unknown_outcome(call)
+    return unavailable(call)
+
+
+def slow_down(_: Call) -> Answer:
+    """Answer 503 SlowDown; the server does not hear of it."""
+    return failure(503, "SlowDown")
+
+
+def conflict(_: Call) -> Answer:
+    """Answer 409 ConditionalRequestConflict; the server does not hear of it."""
+    return failure(409, "ConditionalRequestConflict")
+
+
+def reset(_: Call) -> None:
+    """Reset the connection; the server does not hear of it."""
+    raise ConnectionResetError
+
+
+def error_in_200(_: Call) -> Answer:
+    """Answer 200 with an error in the body, as S3 may for a copy; the server does not hear of it."""
+    return failure(200, "InternalError")
+
+
+def latency(seconds: float) -> Action:
+    """Forward after some time."""
+
+    def late(call: Call) -> Answer:
+        time.sleep(seconds)
+        return call.forward()
+
+    return late
+
+
+def silence(seconds: float = 60.0) -> Action:
+    """Take the request and say nothing until the proxy is healed, at most so long; the server does not hear of it."""
+
+    def silent(call: Call) -> None:
+        call.proxy.wait(seconds)
+
+    return silent
+
+
+# Servers that do not keep what a commit rests on. Put them on conditional puts: header="If-None-Match".
+
+
+_one_at_a_time = threading.Lock()
+
+
+def ignored_condition(call: Call) -> Answer:
+    """Strip If-None-Match: what is there is overwritten silently. Changes what is signed."""
+    with _one_at_a_time:  # moto may answer 500 when one key is overwritten by two at a time
+        return call.forward(call.request.unconditional())
+
+
+def refused_as_304(call: Call) -> Answer:
+    """Answer 304 where 412 is right, as some servers did."""
+    answer = call.forward()
+    return Answer(304, with_header(answer.headers, "Content-Length", None)) if answer.status == 412 else answer
+
+
+def refused_as_200(call: Call) -> Answer:
+    """Answer 200 to a put that was refused."""
+    answer = call.forward()
+    return Answer(200, [("ETag", '"0"')]).resized(b"") if answer.status == 412 else answer
+
+
+def refused_then_overwritten(call: Call) -> Answer:
+    """Overwrite after all what a put was refused for, and answer 200. Changes what is signed."""
+    answer = call.forward()
+    return ignored_condition(call) if answer.status == 412 else answer
+
+
+def check_then_write(pause: float = 0.01) -> Action:
+    """Check the condition, wait, write: right for one writer, wrong for two at a time. Changes what is signed."""
+    written: set[str] = set()
+
+    def checked_too_early(call: Call) -> Answer:
+        if call.request.key in written:
+            return failure(412, "PreconditionFailed")
+        time.sleep(pause)
+        written.add(call.request.key)
+        return ignored_condition(call)
+
+    return checked_too_early
+
+
+def stale_reads(reads: int, *, after: str = "PUT DELETE", known: bool | None = None) -> Action:
+    """Answer the next `reads` GETs and HEADs of a key after a write as if nothing had been written since its last GET.
+
+    So an overwritten or deleted key has the content that was read last, and one that was never read is not there.
+    `after` names the writes that go unseen; `known` restricts them to keys that were read before, or were not.
+    """
+    seen: dict[str, Answer] = {}
+    stale: Counter[str] = Counter()
+
+    def stale_read(call: Call) -> Answer:
+        key, method = call.request.key, call.request.method
+        if method in {"GET", "HEAD"} and stale[key] > 0:
+            stale[key] -= 1
+            return seen.get(key, failure(404, "NoSuchKey"))
+        answer = call.forward()
+        if method == "GET" and answer.status == 200:
+            seen[key] = answer
+        elif method in after.split() and known in {None, key in seen}:
+            stale[key] = reads
+        return answer
+
+    return stale_read
+
+
+def hidden_from_lists(lists: int) -> Action:
+    """Leave each new key out of the first `lists` listings that should show it. For all requests: it must see puts."""
+    hidden: Counter[str] = Counter()
+
+    def shown(entry: str) -> bool:
+        name = re.search(r"^<Contents>.*?<Key>(.*?)</Key>", entry, re.DOTALL)
+        if not name or hidden[key := unquote_plus(name[1])] <= 0:
+            return True
+        hidden[key] -= 1
+        return False
+
+    def hide(call: Call) -> Answer:
+        answer = call.forward()
+        if call.request.method == "PUT" and answer.status == 200:
+            hidden[call.request.key] = lists
+        if call.request.key or answer.status != 200:
+            return answer
+        entries = re.split(r"(<Contents>.*?</Contents>)", answer.body.decode(), flags=re.DOTALL)
+        return answer.resized("".join(filter(shown, entries)).encode())
+
+    return hide
+
+
+# Bytes that change on their way.
+
+
+def _flipped(body: bytes, place: int) -> bytes:
+    return body[:place] + bytes([body[place] ^ 1]) + body[place + 1 :]
+
+
+def flipped_get(call: Call) -> Answer:
+    """Flip a bit in the middle of an object that is read."""
+    answer = call.forward()
+    damaged = call.request.key and call.request.method == "GET" and answer.status in {200, 206} and answer.body
+    return answer._replace(body=_flipped(answer.body, len(answer.body) // 2)) if damaged else answer
+
+
+def truncated_get(call: Call) -> Answer:
+    """Give half of an object that is read, as if it were all."""
+    answer = call.forward()
+    damaged = call.request.key and call.request.method == "GET" and answer.status in {200, 206}
+    return answer.resized(answer.body[: len(answer.body) // 2]) if damaged else answer
+
+
+def interrupted_get(call: Call) -> Answer:
+    """Announce an object as it is, send half of it and close the connection."""
+    answer = call.forward()
+    return answer._replace(body=answer.body[: len(answer.body) // 2]) if call.request.key else answer
+
+
+def flipped_put(call: Call) -> Answer:
+    """Flip a bit of an object that is written. Changes what is signed."""
+    body = call.request.body
+    # The first line of a body in chunks is a size.
+    first = body.index(b"\r\n") + 2 if "aws-chunked" in (call.request.header("Content-Encoding") or "") else 0
+    return call.forward(call.request._replace(body=_flipped(body, first)) if len(body) > first else None)

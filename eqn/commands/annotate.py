@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 Inputs = Annotated[
     list[str] | None,
-    typer.Argument(help="Files, folders or globs of csv, tsv, jsonl, parquet, txt; plain or .gz.", show_default=False),
+    typer.Argument(
+        help="Files, folders, globs or s3://bucket/prefix of csv, tsv, jsonl, parquet, txt; plain or .gz.",
+        show_default=False,
+    ),
 ]
 Text = Annotated[str | None, typer.Option("--text", help="Annotate this text and show 28 bars.", show_default=False)]
 DatasetName = Annotated[str | None, typer.Option(help="Name of the dataset to publish.", show_default=False)]
@@ -25,6 +28,12 @@ Out = Annotated[
     typer.Option(help="Store to publish in. Default: $EQN_STORE, else the state folder.", show_default=False),
 ]
 Model = Annotated[str, typer.Option("--model", help="A package directory, a version, models:/..., or an alias.")]
+Expect = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Publish as this release or, when it is taken, not at all: exit code 4.", show_default=False
+    ),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Scan, say what would be done, write nothing.")]
 
 
@@ -37,6 +46,7 @@ def annotate(
     model: Model = "champion",
     text_column: TextColumn = TEXT_COLUMN,
     id_column: IdColumn = ID_COLUMN,
+    expect: Expect = None,
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
@@ -47,8 +57,10 @@ def annotate(
     if (text is None) == (not inputs):
         raise UsageError("expected either INPUT... or --text.", todo='Try: eqn annotate --text "I can\'t stop smiling"')
     if text is not None:
-        if dataset or out or dry_run:
-            raise UsageError("expected --dataset, --out and --dry-run with INPUT... only: --text publishes nothing.")
+        if dataset or out or expect or dry_run:
+            raise UsageError(
+                "expected --dataset, --out, --expect and --dry-run with INPUT... only: --text publishes nothing."
+            )
         if text != text.encode("utf-8", "replace").decode():
             raise UsageError("expected --text in UTF-8; got other bytes.", todo="Set the terminal to UTF-8.")
         _annotate_text(text, model=model, json=json)
@@ -57,9 +69,8 @@ def annotate(
         raise UsageError(
             "expected --dataset beside the inputs: it names what is published.", todo="Try: --dataset letters"
         )
-    prepared = _prepare(
-        inputs or [], dataset=dataset, out=out, model=model, text_column=text_column, id_column=id_column
-    )
+    columns = {"text_column": text_column, "id_column": id_column}
+    prepared = _prepare(inputs or [], dataset=dataset, out=out, model=model, expect=expect, **columns)
     if dry_run:
         _show_plan(prepared.plan, json=json)
         return
@@ -73,9 +84,16 @@ def annotate(
 
 
 def _prepare(
-    inputs: list[str], *, dataset: str, out: str | None, model: str, text_column: str, id_column: str
+    inputs: list[str],
+    *,
+    dataset: str,
+    out: str | None,
+    model: str,
+    expect: int | None,
+    text_column: str,
+    id_column: str,
 ) -> "Prepared":
-    from eqn.corpus.inputs import find_inputs
+    from eqn.corpus.remote import stage_inputs
     from eqn.registry.resolution import resolve
     from eqn.release.annotate import Request, prepare
     from eqn.settings import load_settings
@@ -84,12 +102,13 @@ def _prepare(
     settings = load_settings()
     request = Request(
         dataset=dataset,
-        inputs=find_inputs(inputs),
+        inputs=stage_inputs(inputs, settings.staging),
         model=resolve(model, settings),
         store=open_store(out or settings.store),
         docs=settings.data_docs,
         text_column=text_column,
         id_column=id_column,
+        expect=expect,
     )
     return prepare(request)
 

@@ -1,18 +1,28 @@
-"""`eqn release`: which releases there are, where they are, and whether they are whole."""
+"""`eqn release`: which releases there are, where they are, whether they are whole; and what crashes left behind."""
 
 import json as jsons
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from eqn.commands.export import export
 from eqn.commands.shared import Dataset, Json, Number, Store, out, print_json, say, store_at
 from eqn.errors import ArtifactRefused
+from eqn.records import as_json
+from eqn.release.collection import GRACE_HOURS
+
+_OUTCOMES = {
+    "published": "published, whole.",
+    "overtaken": "not published; another release took its number. Run the same annotation again: the work is kept.",
+    "incomplete": "not published; files of it are missing. Run the same annotation again.",
+}
 
 if TYPE_CHECKING:
     from eqn.release.manifest import Manifest
     from eqn.store.interface import ObjectStore
 
-app = typer.Typer(help="Look at published releases.", no_args_is_help=True)
+app = typer.Typer(help="Look at published releases, export them, clean up after crashes.", no_args_is_help=True)
+app.command()(export)
 
 
 @app.command("list")
@@ -108,6 +118,54 @@ def verify(dataset: Dataset, number: Number = None, *, store: Store = None, json
         print_json({"dataset": dataset, "release": manifest.release, "files": len(manifest.files), "verified": True})
     else:
         say(f"{dataset} release {manifest.release}: all {len(manifest.files)} files are as they were published.")
+
+
+@app.command()
+def reconcile(dataset: Dataset, *, store: Store = None, json: Json = False) -> None:
+    """Find out what became of commits whose outcome is unknown (exit code 7), and finish them. Deletes no data.
+
+    Example: eqn release reconcile inbox
+    """
+    from eqn.release.commit import reconcile
+
+    resolved = reconcile(store_at(store), dataset)
+    if json:
+        print_json(as_json(resolved))
+        return
+    for one in resolved:
+        say(f"{dataset} release {one.release}: {_OUTCOMES[one.outcome]}")
+    if not resolved:
+        say(f"Every commit of {dataset} has a known outcome.")
+
+
+@app.command()
+def gc(
+    dataset: Dataset,
+    *,
+    grace: Annotated[float, typer.Option(min=0, help="Hours that the files must have lain untouched.")] = GRACE_HOURS,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed, remove nothing.")] = False,
+    store: Store = None,
+    json: Json = False,
+) -> None:
+    """Remove the files of runs that never published; published files are never touched.
+
+    Example: eqn release gc inbox --dry-run
+    """
+    from eqn.release.collection import collect
+    from eqn.release.commit import announced_folders
+
+    opened = store_at(store)
+    removed = collect(opened, dataset, grace_hours=grace, dry_run=dry_run)
+    if json:
+        print_json(as_json(removed))
+        return
+    for one in removed:
+        say(f"{one.files} files in {one.folder} {'would be' if dry_run else 'were'} removed.")
+    if not removed:
+        say(f"Nothing to remove: what lies in {dataset} is published, announced, or younger than {grace:g} hours.")
+    open_commits = announced_folders(opened, dataset)
+    if open_commits:
+        say(f"{len(open_commits)} commits are announced; see what became of them: eqn release reconcile {dataset}")
 
 
 def _line(store: "ObjectStore", dataset: str, number: int) -> dict[str, object]:

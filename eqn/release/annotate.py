@@ -6,7 +6,9 @@ from pathlib import Path
 
 from eqn.annotation.annotator import Annotator
 from eqn.corpus.contract import ID_COLUMN, TEXT_COLUMN
-from eqn.corpus.inputs import InputFile, find_inputs
+from eqn.corpus.inputs import InputFile
+from eqn.corpus.remote import stage_inputs
+from eqn.errors import ArtifactRefused
 from eqn.quality.gate import require
 from eqn.quality.inputs import validated_inbox
 from eqn.records import ModelRef, ReleaseRef, Validation
@@ -30,6 +32,8 @@ class Request:
     """Folder for the quality gate's reports on inputs."""
     text_column: str = TEXT_COLUMN
     id_column: str = ID_COLUMN
+    expect: int | None = None
+    """The number that the release must have; None takes the next free one."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -42,8 +46,17 @@ class Prepared:
 
 
 def prepare(request: Request) -> Prepared:
-    """Load the model and scan the inputs; writes nothing. Raises what `make_plan` and `Annotator.load` raise."""
+    """Load the model and scan the inputs; writes nothing.
+
+    Raises what `make_plan` and `Annotator.load` raise, and ArtifactRefused when the model is no longer the one that was
+    asked for.
+    """
     annotator = Annotator.load(request.model.path)
+    if annotator.package.digest != request.model.digest:
+        raise ArtifactRefused(
+            f"the model in {request.model.path} changed while it was opened.",
+            todo="Run the same command again; if it stays so, find out who writes there.",
+        )
     plan = make_plan(
         request.store,
         request.dataset,
@@ -80,7 +93,10 @@ def check_inputs(prepared: Prepared, *, tell: Callable[[Validation], None] = lam
 def publish_prepared(prepared: Prepared, validation: Validation | None, *, report: Report = unheard) -> ReleaseRef:
     """Annotate and publish, with the report of `validation`; raises what `publish` raises."""
     quality = Path(validation.data_docs).parent if validation else None
-    return publish(prepared.request.store, prepared.plan, prepared.annotator, quality=quality, report=report)
+    request = prepared.request
+    return publish(
+        request.store, prepared.plan, prepared.annotator, quality=quality, expect=request.expect, report=report
+    )
 
 
 def annotate_inbox(
@@ -92,7 +108,7 @@ def annotate_inbox(
     watch: Callable[[int], Report],
     tell: Callable[[Validation], None],
 ) -> ReleaseRef:
-    """Annotate all files in the folder `inbox` and publish what is new.
+    """Annotate all files in `inbox`, a directory or s3://bucket/prefix, and publish what is new.
 
     `watch(rows)` gives a report on that many rows; `tell` hears what the quality gate found, before a refusal too.
 
@@ -104,7 +120,7 @@ def annotate_inbox(
     prepared = prepare(
         Request(
             dataset=dataset,
-            inputs=find_inputs([inbox]),
+            inputs=stage_inputs([inbox], settings.staging),
             model=resolve(model, settings),
             store=open_store(settings.store),
             docs=settings.data_docs,

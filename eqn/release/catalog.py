@@ -6,7 +6,14 @@ import re
 
 from eqn.errors import ArtifactRefused, UsageError
 from eqn.records import ReleaseRef
-from eqn.release.manifest import Manifest, check_dataset_name, is_dataset_name, manifest_key
+from eqn.release.manifest import (
+    Manifest,
+    check_dataset_name,
+    collected_key,
+    files_key,
+    is_dataset_name,
+    manifest_key,
+)
 from eqn.store.interface import ObjectStore
 
 _MANIFEST = re.compile(r"([1-9][0-9]*)\.json")
@@ -41,14 +48,28 @@ def read_manifest(store: ObjectStore, dataset: str, number: int | None = None) -
         )
     number = number or numbers[-1]
     key = manifest_key(dataset, number)
-    manifest = Manifest.from_bytes(store.get(key), where=store.address(key))
+    try:
+        content = store.get(key)
+    except KeyError:  # listed, and gone since then; or a link that leads nowhere
+        content = b""
+    manifest = Manifest.from_bytes(content, where=store.address(key))
     if (manifest.dataset, manifest.release) != (dataset, number):
         raise ArtifactRefused(f"{store.address(key)} says it is release {manifest.release} of {manifest.dataset!r}.")
     return manifest
 
 
+def latest_readable(store: ObjectStore, dataset: str) -> Manifest | None:
+    """Give the newest release whose manifest can be read; None when there is none."""
+    for number in reversed(release_numbers(store, dataset)):
+        with contextlib.suppress(ArtifactRefused):
+            return read_manifest(store, dataset, number)
+    return None
+
+
 def find_job(store: ObjectStore, dataset: str, job: str, *, after: int = 0) -> Manifest | None:
     """Give the release that published `job`, or None; of those after release `after`."""
+    if not (store.exists(collected_key(dataset, job)) or any(True for _ in store.list(files_key(dataset, job)))):
+        return None  # nobody ever wrote a file of it: no manifest need be read
     for number in reversed(release_numbers(store, dataset)):
         if number <= after:
             break

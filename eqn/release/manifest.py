@@ -1,10 +1,13 @@
 """The manifest: the JSON file whose appearance publishes a release, and the layout of keys around it.
 
 <dataset>/releases/<n>.json               the manifest: written last, once, never changed; n = 1, 2, 3 ...
-<dataset>/files/<job>/data/part-00000.parquet ...
+<dataset>/files/<job>/data/part-00000.parquet ...     or <job>.1, <job>.2 ... where a folder could not be used
                      /quarantine/quarantine-00000.parquet ...
                      /quality/            Data Docs of the input
                      /README.md           the dataset card
+                     /croissant.json      the same for machines
+<dataset>/commits/...                     commits whose outcome is open (see `eqn.release.commit`)
+<dataset>/collected/...                   folders that nobody uses any more (see `eqn.release.collection`)
 """
 
 import dataclasses
@@ -18,6 +21,10 @@ from eqn.errors import ArtifactRefused, UsageError
 from eqn.store.interface import check_key
 
 FORMAT = 1
+CARD = "README.md"
+"""The dataset card's name."""
+CROISSANT = "croissant.json"
+"""The name of the card for machines."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
 
@@ -105,8 +112,16 @@ class Manifest:
             manifest = cls(**facts, files=files, inputs=inputs)
             manifest.check()
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise ArtifactRefused(f"expected a release's manifest in {where}; it cannot be read: {error}") from error
+            raise ArtifactRefused(
+                f"expected a release's manifest in {where}; it cannot be read: {error}",
+                todo="Restore the file, or go on with another release: `eqn release list` shows them.",
+            ) from error
         return manifest
+
+    @property
+    def folder(self) -> str:
+        """Name of the folder with the files."""
+        return self.path.rpartition("/")[2]
 
     def check(self) -> None:
         """Raise ValueError where the parts of the manifest do not go together."""
@@ -148,9 +163,24 @@ def manifest_key(dataset: str, number: int) -> str:
     return f"{dataset}/releases/{number}.json"
 
 
-def files_key(dataset: str, job: str) -> str:
-    """Give the key of the folder of a job's files."""
-    return f"{dataset}/files/{job}"
+def files_key(dataset: str, folder: str) -> str:
+    """Give the key of a folder of files, by its name."""
+    return f"{dataset}/files/{folder}"
+
+
+def folder_name(job: str, attempt: int) -> str:
+    """Give the name of the folder for a job's files; the first attempt's is the job's digest."""
+    return f"{job}.{attempt}" if attempt else job
+
+
+def job_of(folder: str) -> str:
+    """Give the job whose files are in the folder of this name."""
+    return folder.partition(".")[0]
+
+
+def collected_key(dataset: str, folder: str) -> str:
+    """Give the key of the mark which says that this folder is given up: nobody publishes from it any more."""
+    return f"{dataset}/collected/{folder}"
 
 
 def content_digest(files: Mapping[str, FileEntry]) -> str:

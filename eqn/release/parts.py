@@ -12,7 +12,7 @@ from eqn.annotation.shards import annotate_shard, is_as_written, parquet_bytes, 
 from eqn.corpus.quarantine import quarantine_table
 from eqn.corpus.reader import Batch
 from eqn.errors import ArtifactRefused
-from eqn.release.manifest import FileEntry, InputEntry, files_key
+from eqn.release.manifest import FileEntry, InputEntry
 from eqn.release.plan import Plan, Source
 from eqn.release.summary import Summary
 from eqn.store.interface import ObjectStore
@@ -37,31 +37,37 @@ class Written:
     summary: Summary = dataclasses.field(default_factory=Summary)
 
 
-class PartWriter:
-    """Writes the data and quarantine files of one job."""
+class FolderUnusable(Exception):
+    """A folder holds a file that is not this job's, or not as it was written; another folder must be taken.
 
-    def __init__(self, store: ObjectStore, plan: Plan, annotator: Annotator, report: Report) -> None:
+    Damage, inputs that changed while an earlier run read them, another version of pyarrow: whoever wrote the file may
+    have published it meanwhile, so it is neither replaced nor removed.
+    """
+
+
+class PartWriter:
+    """Writes the data and quarantine files of one job into a folder, given by its key."""
+
+    def __init__(self, store: ObjectStore, plan: Plan, folder: str, *, annotator: Annotator, report: Report) -> None:
         self._store, self._plan, self._annotator, self._report = store, plan, annotator, report
-        self._folder = files_key(plan.dataset, plan.job)
+        self._folder = folder
         self._written = Written()
 
     def write(self) -> Written:
-        """Write every part of every input, in order, and give what was written."""
+        """Write every part of every input, in order, and give what was written.
+
+        Raises:
+            FolderUnusable: other files are in the place of some, or beside them.
+
+        """
         for source in self._plan.sources:
             self._written.inputs.append(self._carry(source) if source.carried else self._annotate(source))
-        self._remove_strangers()
-        return self._written
-
-    def _remove_strangers(self) -> None:
-        """Take away parts that this job did not write now: readers take every file of the folder for data.
-
-        The same job always has the same parts, so what is left over comes from inputs that changed while an earlier run
-        read them, and that run could not publish.
-        """
         for folder in ("data", "quarantine"):
-            for key in list(self._store.list(f"{self._folder}/{folder}")):
+            for key in self._store.list(f"{self._folder}/{folder}"):
+                # Readers take every file of the folder for data.
                 if key.removeprefix(f"{self._folder}/") not in self._written.files:
-                    self._store.delete(key)
+                    raise FolderUnusable(key)
+        return self._written
 
     def _annotate(self, source: Source) -> InputEntry:
         parts, quarantine = [], []
@@ -106,7 +112,7 @@ class PartWriter:
                 return self._annotate(source)  # all parts of a release have one schema: none was taken yet
             name = self._next("data/part-")
             if table.schema.equals(self._plan.schema):
-                self._copy(key, name, previous.files[old])
+                self._copy(key, name, previous.files[old], table)
             else:  # another input brought or took a column
                 table = conformed(table, self._plan.schema)
                 self._put(name, table, holds=table.equals)
@@ -114,43 +120,62 @@ class PartWriter:
             self._written.summary.add(table)
         for old in carried.quarantine:
             key, name = f"{previous.path}/{old}", self._next("quarantine/quarantine-")
-            _verified(self._store, key, previous.files[old])
-            self._copy(key, name, previous.files[old])
+            table = parquet_table(_verified(self._store, key, previous.files[old]))
+            self._copy(key, name, previous.files[old], table)
             quarantine.append(name)
         return _entry(source, parts, quarantine)
 
     def _take(self, name: str, schema: "pa.Schema", holds: "Callable[[pa.Table], bool]") -> "pa.Table | None":
-        """Note the part that is there already and give it; None unless it is whole and holds what it should."""
+        """Note the part that is there already and give it; None where there is none.
+
+        Raises:
+            FolderUnusable: what is there is not whole, or does not hold what it should.
+
+        """
+        key = f"{self._folder}/{name}"
         try:
-            content = self._store.get(f"{self._folder}/{name}")
+            content = self._store.get(key)
+        except KeyError:
+            return None
+        try:
             table = parquet_table(content)
-        except (KeyError, OSError, ValueError):
-            return None
-        if not table.schema.equals(schema):
-            return None
-        table = conformed(table, schema)  # equal types may yet be written differently
-        if not (holds(table) and is_as_written(content, table)):
-            return None
+            usable = table.schema.equals(schema)
+            if usable:
+                table = conformed(table, schema)  # equal types may yet be written differently
+                usable = holds(table) and is_as_written(content, table)
+        except (OSError, ValueError) as error:
+            raise FolderUnusable(key) from error
+        if not usable:
+            raise FolderUnusable(key)
         self._note(name, content, len(table))
         return table
 
     def _put(self, name: str, table: "pa.Table", holds: "Callable[[pa.Table], bool]") -> "pa.Table":
         """Write a part and give it, or the one that a rival with the same job wrote first: it may be published by now.
 
-        Only a damaged part is replaced.
+        Raises:
+            FolderUnusable: another file is in its place.
+
         """
         content = parquet_bytes(table)
         if not self._store.put_if_absent(f"{self._folder}/{name}", content):
             there = self._take(name, table.schema, holds)
             if there is not None:
                 return there
-            self._store.put(f"{self._folder}/{name}", content)
+            raise FolderUnusable(name)  # gone since then: somebody cleans up
         self._note(name, content, len(table))
         return table
 
-    def _copy(self, key: str, name: str, entry: FileEntry) -> None:
-        self._store.copy(key, f"{self._folder}/{name}")
-        self._written.files[name] = entry
+    def _copy(self, key: str, name: str, entry: FileEntry, table: "pa.Table") -> None:
+        """Take over a file of the previous release, or the equal one that is there."""
+        try:
+            copied = self._store.copy_if_absent(key, f"{self._folder}/{name}")
+        except KeyError:
+            raise _not_as_published(self._store, key) from None
+        if copied:
+            self._written.files[name] = entry
+        elif self._take(name, table.schema, table.equals) is None:
+            raise FolderUnusable(name)
 
     def _note(self, name: str, content: bytes, rows: int) -> None:
         self._written.files[name] = FileEntry(hashlib.sha256(content).hexdigest(), len(content), rows)
@@ -160,11 +185,22 @@ class PartWriter:
         return f"{prefix}{number:05d}.parquet"
 
 
-def put_document(store: ObjectStore, folder: str, name: str, content: bytes) -> FileEntry:
-    """Write a file that is not the same in every run, once: the entry describes the bytes that are there."""
+def put_document(store: ObjectStore, folder: str, name: str, content: bytes, *, always_equal: bool) -> FileEntry:
+    """Write a file once: the entry describes the bytes that are there, which a run of the same job may have written.
+
+    Raises:
+        FolderUnusable: other bytes are there, and the file is `always_equal`; or it comes and goes.
+
+    """
     key = f"{folder}/{name}"
     if not store.put_if_absent(key, content):
-        content = store.get(key)
+        try:
+            there = store.get(key)
+        except KeyError:
+            raise FolderUnusable(key) from None
+        if always_equal and there != content:
+            raise FolderUnusable(key)
+        content = there
     return FileEntry(hashlib.sha256(content).hexdigest(), len(content))
 
 
@@ -181,11 +217,15 @@ def _verified(store: ObjectStore, key: str, entry: FileEntry) -> bytes:
     except KeyError:
         content = b""
     if hashlib.sha256(content).hexdigest() != entry.sha256:
-        raise ArtifactRefused(
-            f"expected to carry over {store.address(key)}, which is not as it was published.",
-            todo="Run `eqn release verify` on the latest release and restore what it names.",
-        )
+        raise _not_as_published(store, key)
     return content
+
+
+def _not_as_published(store: ObjectStore, key: str) -> ArtifactRefused:
+    return ArtifactRefused(
+        f"expected to carry over {store.address(key)}, which is not as it was published.",
+        todo="Run `eqn release verify` on the latest release and restore what it names.",
+    )
 
 
 def _holds(table: "pa.Table", given: "pa.Table") -> bool:

@@ -15,7 +15,7 @@ from eqn.corpus.reader import Batch, FileScan, read_batches
 from eqn.errors import DataRefused
 from eqn.quality.inputs import scan_all
 from eqn.records import ModelRef
-from eqn.release.catalog import find_job, read_manifest, release_numbers
+from eqn.release.catalog import find_job, latest_readable
 from eqn.release.manifest import InputEntry, Manifest, check_dataset_name
 from eqn.store.interface import ObjectStore
 
@@ -48,7 +48,7 @@ class Plan:
     published: Manifest | None
     """The release that holds this very work already."""
     previous: Manifest | None
-    """The latest release, whose parts are carried over where nothing changed."""
+    """The latest release that can be read, whose parts are carried over where nothing changed."""
 
     def batches(self, source: Source) -> Iterator[Batch]:
         """Read the rows of one input in shards."""
@@ -91,7 +91,7 @@ def make_plan(
     named = [(file.name, found.digest) for file, found in zip(inputs, scans, strict=True)]
     facts = [VERSION, annotator.package.digest, options, named]
     job = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-    previous = read_manifest(store, dataset) if release_numbers(store, dataset) else None
+    previous = latest_readable(store, dataset)
     same_work = previous is not None and (previous.contract, previous.model["digest"], previous.options) == (
         VERSION,
         annotator.package.digest,

@@ -1,27 +1,41 @@
 """Publishing: the parts first, the manifest last. Until the manifest is there, no reader sees anything of a release.
 
 A rerun of the same job writes the same bytes under the same keys, so it goes on where a killed one stopped. Rivals with
-other work write into other folders; whose manifest comes second takes the next number.
+other work write into other folders; whose manifest comes second takes the next number. Nothing that stands in a folder
+is ever replaced: where it is not what it should be, the next folder is taken.
 """
 
+import itertools
 import uuid
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 from eqn import __version__
 from eqn.annotation.annotator import Annotator
 from eqn.corpus.contract import VERSION
-from eqn.errors import Conflict
+from eqn.errors import StoreUnavailable
 from eqn.records import ReleaseRef
 from eqn.release.card import dataset_card
-from eqn.release.catalog import find_job, reference, release_numbers
-from eqn.release.manifest import FileEntry, Manifest, content_digest, files_key, manifest_key
-from eqn.release.parts import PartWriter, Report, Written, documents, put_document, unheard
+from eqn.release.catalog import find_job, reference
+from eqn.release.commit import FilesCollected, commit, require_next, require_number
+from eqn.release.croissant import croissant_json
+from eqn.release.manifest import (
+    CARD,
+    CROISSANT,
+    FileEntry,
+    Manifest,
+    collected_key,
+    content_digest,
+    files_key,
+    folder_name,
+)
+from eqn.release.parts import FolderUnusable, PartWriter, Report, Written, documents, put_document, unheard
 from eqn.release.plan import Plan
 from eqn.store.interface import ObjectStore
 
-_ATTEMPTS = 100
-"""Rivals that may publish first, one after the other, before this run gives up."""
+_FOLDERS = 5
+"""Folders that are tried before this run gives up: one that holds other files is left to them."""
 
 
 def publish(
@@ -30,59 +44,82 @@ def publish(
     annotator: Annotator,
     *,
     quality: Path | None = None,
+    expect: int | None = None,
     report: Report = unheard,
 ) -> ReleaseRef:
     """Carry out `plan`: annotate, write, and commit the release.
 
-    `quality` is a directory of Data Docs to publish with it; `report(rows, tokens)` hears of annotated rows.
+    `quality` is a directory of Data Docs to publish with it; `report(rows, tokens)` hears of annotated rows. With
+    `expect` it is that release or none.
 
     Raises:
         StorageFull, StoreUnavailable: nothing is published, what was written is used by a rerun.
-        Conflict: a hundred rivals published first.
+        Conflict: release `expect` holds other work or is not the next one, this work is another release already, or a
+            hundred rivals published first.
+        CommitUnknown: the store stopped answering during the commit.
 
     """
-    if plan.published is not None:
-        return reference(store, plan.published, already_published=True)
-    written = PartWriter(store, plan, annotator, report).write()
-    folder = files_key(plan.dataset, plan.job)
-    if quality is not None:
-        for name, content in documents(quality):
-            written.files[f"quality/{name}"] = put_document(store, folder, f"quality/{name}", content)
-    card = dataset_card(plan, written.summary).encode()
-    written.files["README.md"] = put_document(store, folder, "README.md", card)
-    return _commit(store, plan, written)
-
-
-def _commit(store: ObjectStore, plan: Plan, written: Written) -> ReleaseRef:
     commit_id = str(uuid.uuid4())
-    seen = plan.previous.release if plan.previous else 0
-    for _ in range(_ATTEMPTS):
-        last = max(release_numbers(store, plan.dataset), default=0)
-        rival = find_job(store, plan.dataset, plan.job, after=seen)
-        if rival is not None:
-            return reference(store, rival, already_published=True)
-        # No release up to `last` is of this job, and one that came since stands where this one wants to be.
-        manifest = _manifest(plan, written, number=last + 1, commit_id=commit_id)
-        manifest.check()  # a manifest that readers would refuse must never be written
-        if store.put_if_absent(manifest_key(plan.dataset, manifest.release), manifest.to_bytes()):
-            return reference(store, manifest)
-        seen = last
-    raise Conflict(
-        f"expected to publish {plan.dataset!r}; {_ATTEMPTS} other releases came first, one after the other.",
-        todo="Run the same command again: everything is annotated already.",
+    after = plan.previous.release if plan.previous else 0
+    # With a number to make, a twin that published since the plan is no rival.
+    twin = plan.published or (find_job(store, plan.dataset, plan.job, after=after) if expect else None)
+    for folder in itertools.islice(_folders(store, plan), _FOLDERS):
+        if twin is not None:
+            require_number(twin, expect)
+            return reference(store, twin, already_published=True)
+        require_next(store, plan.dataset, expect)
+        key = files_key(plan.dataset, folder)
+        try:
+            written = _write(store, plan, key, annotator=annotator, quality=quality, report=report)
+            done = commit(store, _draft(plan, written, key, commit_id), after=after, expect=expect)
+        except (FolderUnusable, FilesCollected):
+            twin = find_job(store, plan.dataset, plan.job, after=after)
+            continue
+        return reference(store, done.manifest, already_published=done.already_published)
+    raise StoreUnavailable(
+        f"expected to write the files of this job; {_FOLDERS} folders in {store.address(f'{plan.dataset}/files')} hold "
+        f"other files under its name ({plan.job}), or lose what is written.",
+        todo=f"Find out who writes there, then run `eqn release gc {plan.dataset}` and the same command again.",
     )
 
 
-def _manifest(plan: Plan, written: Written, *, number: int, commit_id: str) -> Manifest:
+def _folders(store: ObjectStore, plan: Plan) -> Iterator[str]:
+    """Give the names of the folders that the job's files may be written to."""
+    for attempt in itertools.count():
+        name = folder_name(plan.job, attempt)
+        if not store.exists(collected_key(plan.dataset, name)):
+            yield name
+
+
+def _write(
+    store: ObjectStore, plan: Plan, folder: str, *, annotator: Annotator, quality: Path | None, report: Report
+) -> Written:
+    """Write every file of the job, and give what was written."""
+    written = PartWriter(store, plan, folder, annotator=annotator, report=report).write()
+    if quality is not None:
+        for name, content in documents(quality):
+            written.files[f"quality/{name}"] = put_document(
+                store, folder, f"quality/{name}", content, always_equal=False
+            )
+    card = dataset_card(plan, written.summary).encode()
+    written.files[CARD] = put_document(store, folder, CARD, card, always_equal=True)
+    described = croissant_json(plan, written.summary, written.files)
+    written.files[CROISSANT] = put_document(store, folder, CROISSANT, described, always_equal=True)
+    return written
+
+
+def _draft(plan: Plan, written: Written, folder: str, commit_id: str) -> Callable[[int], Manifest]:
+    """Give the manifest of what was written, for any number of the release."""
     files: dict[str, FileEntry] = dict(sorted(written.files.items()))
-    return Manifest(
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    return lambda number: Manifest(
         dataset=plan.dataset,
         release=number,
         job=plan.job,
-        path=files_key(plan.dataset, plan.job),
+        path=folder,
         commit_id=commit_id,
         content_digest=content_digest(files),
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        created=created,
         eqn_version=__version__,
         contract=VERSION,
         model={"name": plan.model.name, "version": plan.model.version, "digest": plan.model.digest},

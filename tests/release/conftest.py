@@ -23,6 +23,9 @@ from eqn.store.directory import DirectoryStore
 from eqn.store.interface import ObjectStore
 from eqn.training.recipes import recipe_named
 from eqn.training.run import Order, train
+from tests.store.servers import ceph_server, fresh_store, moto_server, moto_store
+
+__all__ = ["ceph_server", "moto_server", "moto_store"]  # fixtures
 
 PlanFor = Callable[..., Plan]
 Publish = Callable[..., tuple[ReleaseRef, int]]
@@ -57,6 +60,14 @@ def annotator(package: Path) -> Annotator:
 def other_annotator(tmp_path_factory: pytest.TempPathFactory) -> Annotator:
     """Another model."""
     return Annotator.load(train_tiny(tmp_path_factory.mktemp("other-model"), seed=1))
+
+
+@pytest.fixture(params=["directory", "moto", pytest.param("ceph", marks=pytest.mark.stack)])
+def any_store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ObjectStore:
+    """A new store in a directory, in a bucket of moto's server, and in one of Ceph's."""
+    if request.param == "directory":
+        return DirectoryStore(tmp_path / "any-store")
+    return fresh_store(request.getfixturevalue(f"{request.param}_server"), monkeypatch)
 
 
 @pytest.fixture

@@ -71,13 +71,15 @@ def test_numbers_are_sorted_as_numbers(store: DirectoryStore) -> None:
 def test_a_strangers_file_in_a_manifests_place_is_refused(
     publish_files: Publish, first: ReleaseRef, store: DirectoryStore, inbox: Path
 ) -> None:
-    """It is named, and no release is built upon it; the others can still be read."""
+    """Who reads it is told; the next release is built upon the one before, under the number after it."""
     store.put(manifest_key("letters", 2), b'{"hello": "world"}')
     (inbox / "new.txt").write_text("hello\n")
 
     with pytest.raises(ArtifactRefused, match=r"releases/2\.json"):
-        publish_files(inbox)
-    assert read_manifest(store, "letters", 1).release == 1
+        read_manifest(store, "letters")
+    third, read = publish_files(inbox)
+    assert (third.number, read) == (3, 1)
+    verify(store, read_manifest(store, "letters", 1))
 
 
 def test_a_manifest_in_anothers_place_is_refused(first: ReleaseRef, store: DirectoryStore) -> None:

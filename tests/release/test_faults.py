@@ -114,8 +114,8 @@ class MortalStore(DirectoryStore):
     def put(self, key: str, content: bytes) -> None:
         self._or_die(lambda: super(MortalStore, self).put(key, content))
 
-    def copy(self, source: str, key: str) -> None:
-        self._or_die(lambda: super(MortalStore, self).copy(source, key))
+    def copy_if_absent(self, source: str, key: str) -> bool:
+        return self._or_die(lambda: super(MortalStore, self).copy_if_absent(source, key))
 
     def _or_die(self, write: Callable[[], Any]) -> Any:
         self.calls += 1
@@ -153,8 +153,8 @@ def test_every_crash_point_recovers(
         assert [read_manifest(DirectoryStore(root), "letters", number).content_digest for number in (1, 2)] == expected
         shutil.rmtree(root)
 
-    # a.csv: part and quarantine copied, part of b and of c, card, manifest
-    assert len(ends) == (6 if after else 7)
+    # a.csv: part and quarantine copied, part of b and of c, card, croissant, announcement, manifest
+    assert len(ends) == (8 if after else 9)
 
 
 def test_a_killed_run_goes_on_where_it_stopped(

@@ -159,11 +159,11 @@ def test_finished_parts_are_not_annotated_again(
     verify(store, read_manifest(store, "letters"))
 
 
-@pytest.mark.parametrize("damage", ["cut", "page", "foreign", "rows"])
-def test_a_finished_part_that_is_not_whole_is_made_again(
-    publish_files: Publish, plan_for: PlanFor, inbox: Path, interrupted: Path, damage: str
+@pytest.mark.parametrize("damage", ["cut", "page", "foreign", "writer", "rows"])
+def test_a_finished_part_that_is_not_whole_is_left_alone(
+    publish_files: Publish, plan_for: PlanFor, inbox: Path, interrupted: Path, damage: str, golden: str
 ) -> None:
-    """A torn file, a flipped byte, a stranger's file and other rows are replaced; the content is as it should be."""
+    """Whoever wrote it may have published it: the job goes to another folder, and its content is as it should be."""
     part = interrupted / "data/part-00000.parquet"
     whole = part.read_bytes()
     table = conformed(parquet_table(whole), plan_for(inbox).schema)
@@ -171,13 +171,17 @@ def test_a_finished_part_that_is_not_whole_is_made_again(
         "cut": whole[: len(whole) // 2],
         "page": whole[:1000] + bytes([whole[1000] ^ 1]) + whole[1001:],
         "foreign": b"PAR1 nothing",
+        "writer": whole.replace(b"parquet-cpp-arrow", b"parquet-cpp-arro\xf7"),
         "rows": parquet_bytes(table.slice(1)),
     }
     part.write_bytes(contents[damage])
-    _, read = publish_files(inbox)
+    release, read = publish_files(inbox)
 
-    assert read == 10
-    assert part.read_bytes() == whole
+    assert (release.path, read) == (f"{interrupted}.1", 23)
+    assert part.read_bytes() == contents[damage]
+    manifest = read_manifest(DirectoryStore(interrupted.parents[2]), "letters")
+    verify(DirectoryStore(interrupted.parents[2]), manifest)
+    assert manifest.content_digest == golden
 
 
 def test_a_part_of_a_file_that_had_changed_meanwhile_is_made_again(
@@ -189,9 +193,10 @@ def test_a_part_of_a_file_that_had_changed_meanwhile_is_made_again(
     table = conformed(parquet_table(whole), plan_for(inbox).schema)
     author = pa.array(["somebody else"] * len(table))
     part.write_bytes(parquet_bytes(table.set_column(2, table.schema.field(2), author)))
-    publish_files(inbox)
+    release, _ = publish_files(inbox)
 
-    assert part.read_bytes() == whole
+    assert Path(release.path, "data/part-00000.parquet").read_bytes() == whole
+    assert release.path == f"{interrupted}.1"
 
 
 def test_figures_that_are_no_numbers_do_not_keep_a_part_from_being_taken_up(

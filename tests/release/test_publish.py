@@ -166,7 +166,7 @@ class CrowdedStore(DirectoryStore):
     def put_if_absent(self, key: str, content: bytes) -> bool:
         if "/releases/" in key:
             facts = json.loads(content)
-            facts["job"] = f"of rival {facts['release']}"
+            facts |= dict.fromkeys(("job", "commit_id", "content_digest"), f"of rival {facts['release']}")
             super().put_if_absent(key, json.dumps(facts).encode())
         return super().put_if_absent(key, content)
 

@@ -1,0 +1,243 @@
+"""The commit of a release: of all who want a number, one gets it, and everybody learns the truth.
+
+    <dataset>/releases/<n>.json                            the manifest: its appearance is the commit
+    <dataset>/commits/<folder>/<n>-<commit id>.json        an announced commit: the same manifest, until its outcome
+                                                           is known
+    <dataset>/collected/<folder>                           a folder of files that is given up
+
+The answer to a write can get lost, and a store may stop answering while it writes. Whoever is told that the number is
+taken therefore reads what is there: a manifest with its own commit id is its own success, one of the same job says that
+the work is published already, any other is a rival's. Where nothing can be read the outcome is unknown: nothing is
+deleted, and the announcement lets `reconcile` find out later, from any machine.
+"""
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Callable, Iterator
+
+from eqn.errors import ArtifactRefused, CommitUnknown, Conflict, EqnError, StorageFull, StoreUnavailable
+from eqn.release.catalog import find_job, release_numbers, verify
+from eqn.release.manifest import Manifest, collected_key, job_of, manifest_key
+from eqn.store.interface import ObjectStore
+
+_ATTEMPTS = 100
+"""Rivals that may publish first, one after the other, before this run gives up."""
+_PAUSES = (1.0, 2.0, 4.0)
+"""Seconds between the attempts at a commit whose answer did not come; the store's own retries come on top."""
+
+_ANOTHER = "See `eqn release list {}`, then run again with another --expect or without: the work is kept."
+
+Draft = Callable[[int], Manifest]
+"""Gives this commit's manifest under a release number."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Committed:
+    """The release that holds the work."""
+
+    manifest: Manifest
+    already_published: bool
+    """It was there before, or a rival with the same work was faster."""
+
+
+class FilesCollected(Exception):
+    """The folder was given up before the commit, or lacks files: they must be written again, elsewhere."""
+
+
+def commit(store: ObjectStore, draft: Draft, *, after: int, expect: int | None = None) -> Committed:
+    """Publish under the next free number, or under `expect` alone.
+
+    The caller knows that no release up to number `after` is of this job.
+
+    Raises:
+        Conflict: the number `expect` is taken or not the next one, or this work has another; or a hundred rivals came
+            first.
+        CommitUnknown: the store stopped answering; see `reconcile`.
+        FilesCollected: files of the job are missing.
+
+    """
+    first = draft(1)
+    dataset, job = first.dataset, first.job
+    for _ in range(_ATTEMPTS):
+        twin = find_job(store, dataset, job, after=after)
+        if twin is not None:
+            require_number(twin, expect)
+            _settle(store, dataset, job)
+            return Committed(twin, already_published=True)
+        after = require_next(store, dataset, expect)
+        mine = draft(after + 1)
+        mine.check()  # a manifest that readers would refuse must never be written
+        there = _announce_and_put(store, mine)
+        if there is not None and there.job == job:
+            _settle(store, dataset, job)
+            return Committed(there, already_published=there.commit_id != mine.commit_id)
+        _withdraw(store, mine)
+    raise Conflict(
+        f"expected to publish {dataset!r}; {_ATTEMPTS} other releases came first, one after the other.",
+        todo="Run the same command again: everything is annotated already.",
+    )
+
+
+def require_next(store: ObjectStore, dataset: str, expect: int | None) -> int:
+    """Give the number of the latest release, 0 when there is none.
+
+    Raises:
+        Conflict: `expect` is not the next number.
+
+    """
+    last = max(release_numbers(store, dataset), default=0)
+    if expect is not None and expect != last + 1:
+        came = "other work was published under that number" if expect <= last else f"the next number is {last + 1}"
+        raise Conflict(f"expected to make release {expect} of {dataset!r}; {came}.", todo=_ANOTHER.format(dataset))
+    return last
+
+
+def require_number(published: Manifest, expect: int | None) -> None:
+    """Check that a release of the same work has the number that was asked for.
+
+    Raises:
+        Conflict: it has another.
+
+    """
+    if expect not in {None, published.release}:
+        raise Conflict(
+            f"expected to make release {expect} of {published.dataset!r}; this very work is release "
+            f"{published.release} already.",
+            todo=_ANOTHER.format(published.dataset),
+        )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Resolved:
+    """What became of a commit whose outcome was unknown."""
+
+    dataset: str
+    release: int
+    """The number under which it was to be published, or is."""
+    commit_id: str
+    outcome: str
+    """`published`, `overtaken` by a rival's release of that number, or `incomplete`: files are missing."""
+
+
+def reconcile(store: ObjectStore, dataset: str) -> list[Resolved]:
+    """Find out what became of the announced commits of `dataset`, and finish those that can be; deletes no data.
+
+    Raises:
+        StoreUnavailable: the store cannot be reached; nothing is settled.
+        CommitUnknown: it stopped answering once more.
+
+    """
+    return [_resolve(store, mine) for mine in list(_announced(store, dataset))]
+
+
+def announced_folders(store: ObjectStore, dataset: str) -> set[str]:
+    """Give the folders of files whose commit is announced: under way, or of an outcome that nobody learnt."""
+    return {key.removeprefix(f"{dataset}/commits/").partition("/")[0] for key in store.list(f"{dataset}/commits")}
+
+
+def _announced(store: ObjectStore, dataset: str) -> Iterator[Manifest]:
+    for key in list(store.list(f"{dataset}/commits")):
+        with contextlib.suppress(KeyError, ArtifactRefused):  # settled meanwhile; or damaged
+            mine = Manifest.from_bytes(store.get(key), where=store.address(key))
+            if key == _announcement(mine):  # not one of another dataset, in a folder that somebody copied
+                yield mine
+
+
+def _resolve(store: ObjectStore, mine: Manifest) -> Resolved:
+    twin = find_job(store, mine.dataset, mine.job)
+    if twin is None:
+        try:
+            _require_files(store, mine)
+            verify(store, mine)
+        except (FilesCollected, ArtifactRefused):
+            _withdraw(store, mine)
+            return Resolved(mine.dataset, mine.release, mine.commit_id, "incomplete")
+        twin = _put(store, mine)
+        if twin is None or twin.job != mine.job:
+            _withdraw(store, mine)
+            return Resolved(mine.dataset, mine.release, mine.commit_id, "overtaken")
+    _settle(store, mine.dataset, mine.job)
+    return Resolved(mine.dataset, twin.release, mine.commit_id, "published")
+
+
+def _announce_and_put(store: ObjectStore, mine: Manifest) -> Manifest | None:
+    """Announce the commit and try it; give the manifest that is there then, None when that is damaged."""
+    try:
+        store.put(_announcement(mine), mine.to_bytes())
+        _require_files(store, mine)
+        return _put(store, mine)
+    except CommitUnknown:
+        raise
+    except (EqnError, FilesCollected):
+        _withdraw(store, mine)  # for certain, nothing was published
+        raise
+
+
+def _put(store: ObjectStore, mine: Manifest) -> Manifest | None:
+    """Write the manifest unless its number is taken; give the one that is there then, None when it is damaged."""
+    for pause in _PAUSES:
+        try:
+            return _put_once(store, mine)
+        except StoreUnavailable:
+            # The same bytes may be put again: whichever attempt was applied, it is this commit.
+            time.sleep(pause)
+    try:
+        return _put_once(store, mine)
+    except StoreUnavailable as error:
+        raise _unknown(mine, error) from error
+
+
+def _put_once(store: ObjectStore, mine: Manifest) -> Manifest | None:
+    key = manifest_key(mine.dataset, mine.release)
+    try:
+        if store.put_if_absent(key, mine.to_bytes()):
+            return mine
+    except StorageFull:
+        if not store.exists(key):
+            raise
+        # The disk filled up just after: what is there tells whose it is.
+    with contextlib.suppress(ArtifactRefused, KeyError):
+        return Manifest.from_bytes(store.get(key), where=store.address(key))
+    return None
+
+
+def _require_files(store: ObjectStore, mine: Manifest) -> None:
+    """Check that every file is there, in a folder that is not given up.
+
+    The announcement stands already, and whoever gives a folder up looks for announcements after that: one of the two
+    sees the other.
+
+    Raises:
+        FilesCollected: the folder is given up, or files are missing.
+
+    """
+    if store.exists(collected_key(mine.dataset, mine.folder)):
+        raise FilesCollected
+    if not {f"{mine.path}/{name}" for name in mine.files} <= set(store.list(mine.path)):
+        raise FilesCollected
+
+
+def _settle(store: ObjectStore, dataset: str, job: str) -> None:
+    """Take away the announcements of a job that is published; that may fail, the release stands."""
+    with contextlib.suppress(EqnError):
+        for key in list(store.list(f"{dataset}/commits")):
+            if job_of(key.removeprefix(f"{dataset}/commits/").partition("/")[0]) == job:
+                store.delete(key)
+
+
+def _withdraw(store: ObjectStore, mine: Manifest) -> None:
+    with contextlib.suppress(EqnError):
+        store.delete(_announcement(mine))
+
+
+def _announcement(mine: Manifest) -> str:
+    return f"{mine.dataset}/commits/{mine.folder}/{mine.release}-{mine.commit_id}.json"
+
+
+def _unknown(mine: Manifest, error: StoreUnavailable) -> CommitUnknown:
+    return CommitUnknown(
+        f"it is not known whether release {mine.release} of {mine.dataset!r} was published: {error.what} "
+        "Nothing was deleted.",
+        todo=f"When the store answers again, run `eqn release reconcile {mine.dataset}`, or the same command again.",
+    )

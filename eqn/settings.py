@@ -2,8 +2,8 @@
 
 EQN_HOME            the state folder; default: `.eqn` in the nearest parent with `mlflow.yaml` or `.eqn`, else here
 EQN_GOEMOTIONS      directory with GoEmotions' train.tsv, dev.tsv, test.tsv; without it the embedded sample is used
-EQN_INBOX           directory whose files are annotated; default: `inbox` in the state folder
-EQN_STORE           where releases are published; default: `releases` in the state folder
+EQN_INBOX           directory or s3://bucket/prefix whose files are annotated; default: `inbox` in the state folder
+EQN_STORE           directory or s3://bucket/prefix for releases; default: `releases` in the state folder
 EQN_TRACKING_URI    MLflow's address; default: SQLite in the state folder
 """
 
@@ -79,6 +79,16 @@ class Settings(_Section):
     def models(self) -> Path:
         """Where packages from the registry are unpacked and trained packages are written."""
         return self.home / "models"
+
+    @property
+    def goemotions_download(self) -> Path:
+        """Where `eqn data fetch` puts GoEmotions."""
+        return self.home / "goemotions"
+
+    @property
+    def staging(self) -> Path:
+        """Where inputs from buckets are kept while they are read, and between runs."""
+        return self.home / "staging"
 
     @property
     def data_docs(self) -> Path:

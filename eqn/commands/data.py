@@ -1,16 +1,72 @@
-"""`eqn data` and `eqn validate`: look at data, and hold it against the contract."""
+"""`eqn data` and `eqn validate`: get data, look at it, and hold it against the contract."""
 
+import contextlib
+import shlex
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eqn.commands.shared import DataDirectory, IdColumn, Json, TextColumn, corpus_in, out, print_json, say
+from eqn.commands.shared import DataDirectory, IdColumn, Json, TextColumn, corpus_in, out, people, print_json, say
 from eqn.corpus.contract import ID_COLUMN, SPLITS, TEXT_COLUMN
 from eqn.emotions import EMOTIONS, MEANINGS
 from eqn.records import as_json
 
-app = typer.Typer(help="Look at training data.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from eqn.corpus.download import Report, Step
+
+_STORY = """Get training data, look at it, and see what its raters said.
+
+\b
+eqn data fetch                  GoEmotions, 4 MB, each file checked
+eqn data show --data DIR        its rows and labels
+eqn validate DIR                is it fit to train on?
+eqn train --data DIR            a model
+eqn data votes FILE...          rater-level files: how many raters voted for what
+"""
+
+app = typer.Typer(help=_STORY, no_args_is_help=True)
+
+
+@app.command()
+def fetch(
+    *,
+    directory: Annotated[
+        Path | None,
+        typer.Option("--out", help="Directory to fill. Default: goemotions in the state folder.", show_default=False),
+    ] = None,
+    base_url: Annotated[
+        str | None,
+        typer.Option(help="Mirror of the official folder, https. The files' digests stay.", show_default=False),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Download GoEmotions' splits, each file checked.
+
+    They come from their official address (licence Apache-2.0) and are taken only with their known size and sha256.
+    A download that was cut goes on where it stopped when the same command runs again. Files that are there are not
+    fetched again, and never overwritten.
+
+    Example: eqn data fetch --out goemotions
+    """
+    from eqn.corpus.fetch import ADDRESS, LICENCE, fetch
+
+    if directory is None:
+        from eqn.settings import load_settings
+
+        directory = load_settings().goemotions_download
+    address = ADDRESS if base_url is None else base_url
+    with _download_progress() as report:
+        files = fetch(directory, address=address, report=report)
+    if json:
+        print_json({"directory": str(directory), "address": address, "licence": LICENCE, "files": as_json(files)})
+        return
+    for file in files:
+        say(f"{file.name:<14}{file.size:>10,} bytes  {'fetched' if file.downloaded else 'was there'}")
+    shown = shlex.quote(str(directory.absolute()))
+    say(f"\nGoEmotions is in {directory} ({LICENCE}).")
+    say(f"Next: EQN_GOEMOTIONS={shown} make run\nor:   eqn train --data {shown}")
 
 
 @app.command()
@@ -36,6 +92,38 @@ def show(*, data: DataDirectory = None, json: Json = False) -> None:
     out.print(table("rows with each label", lines))
 
 
+@app.command()
+def votes(
+    files: Annotated[list[str], typer.Argument(help="Rater-level files such as goemotions_1.csv: csv, plain or .gz.")],
+    *,
+    target: Annotated[Path, typer.Option("--out", help="Parquet file to write.", show_default=False)],
+    json: Json = False,
+) -> None:
+    """Turn raters' judgements into shares of votes.
+
+    Writes a row for each comment with the share of its raters who voted for each emotion. The files have a row for
+    each rater and comment: text, id, rater_id, example_very_unclear, 28 columns of 0 and 1. Who marked a comment as
+    very unclear is counted beside the shares, and is no part of them.
+
+    Example: eqn data votes goemotions_1.csv goemotions_2.csv goemotions_3.csv --out votes.parquet
+    """
+    from eqn.corpus.raters import read_ratings, write
+
+    ratings = read_ratings(files)
+    overview = ratings.overview()
+    write(ratings.vote_shares(), target)
+    if json:
+        print_json(as_json(overview) | {"path": str(target)})
+        return
+    say(f"{overview.comments:,} comments, {overview.ratings:,} ratings by {overview.raters:,} raters; ", end="")
+    say(f"{overview.unclear:,} say very unclear, {overview.repeated:,} repeated rows left out")
+    if overview.agreement is not None:
+        say(f"agreement {overview.agreement:.3f} (Krippendorff's alpha, mean of the emotions; 0 is chance, 1 is full)")
+    counts = (f"{comments:,} with {raters}" for raters, comments in overview.comments_by_raters.items())
+    say(f"raters per comment: {', '.join(counts)}")
+    say(str(target))
+
+
 def validate(
     inputs: Annotated[
         list[str], typer.Argument(help="A directory with training splits; or files, folders, globs to annotate.")
@@ -53,14 +141,14 @@ def validate(
     from eqn.quality.inputs import scan_all, validated_corpus, validated_inbox
     from eqn.settings import load_settings
 
-    docs = load_settings().data_docs
-    directory = Path(inputs[0])
+    settings, directory = load_settings(), Path(inputs[0])
+    docs = settings.data_docs
     if len(inputs) == 1 and any((directory / f"{name}.tsv").is_file() for name in SPLITS):
         validation = validated_corpus(corpus_in(directory), docs=docs)
     else:
-        from eqn.corpus.inputs import find_inputs
+        from eqn.corpus.remote import stage_inputs
 
-        files = find_inputs(inputs)
+        files = stage_inputs(inputs, settings.staging)
         columns = {"text_column": text_column, "id_column": id_column}
         validation = validated_inbox(files, scan_all(files, **columns), name="inputs", docs=docs, **columns)
     if json:
@@ -72,3 +160,24 @@ def validate(
             say(f"  {finding.severity}: {finding.what}")
         say(f"Data Docs: {validation.data_docs}")
     require(validation)
+
+
+@contextlib.contextmanager
+def _download_progress() -> Iterator["Report"]:
+    """Show each file's bytes, speed and time left; where there is no terminal, only why there is a pause."""
+    from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
+
+    from eqn.terminal import printable
+
+    tasks: dict[str, TaskID] = {}
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=people, disable=not people.is_terminal) as progress:
+
+        def report(step: "Step") -> None:
+            if step.file not in tasks:
+                tasks[step.file] = progress.add_task(step.file, total=step.total)
+            progress.update(tasks[step.file], completed=step.done)
+            if step.note:
+                people.print(f"{step.file}: {printable(step.note)}", markup=False, highlight=False, soft_wrap=True)
+
+        yield report

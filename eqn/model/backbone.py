@@ -12,11 +12,13 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eqn.errors import ArtifactRefused, EqnError, StoreUnavailable, UsageError
 from eqn.model.minilm import minilm_directory
+from eqn.model.tokenizer_file import tokenizer_from
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -52,8 +54,10 @@ class Backbone:
     tokenizer: "Tokenizer"
 
 
-def load_backbone(name: str, *, cache: Path, seed: int) -> Backbone:
+def load_backbone(name: str, *, cache: Path, seed: int, pooler: bool = False) -> Backbone:
     """Load the backbone called `name`; fetched files are kept in `cache`. `seed` matters to `tiny` alone.
+
+    With `pooler` the encoder has BERT's own pooling layer.
 
     Raises:
         UsageError: no such backbone.
@@ -63,9 +67,32 @@ def load_backbone(name: str, *, cache: Path, seed: int) -> Backbone:
     """
     digest = backbone_digest(name, cache=cache, seed=seed)
     if name == "tiny":
-        return Backbone(name, digest, *_tiny(seed))
+        return Backbone(name, digest, *_tiny(seed, pooler=pooler))
     directory = _directory(name, cache)
-    return Backbone(name, digest, _encoder(directory), _tokenizer(directory))
+    return Backbone(name, digest, _encoder(directory, pooler=pooler), _tokenizer(directory))
+
+
+def backbone_frame(name: str, *, cache: Path) -> "tuple[dict[str, Any], Tokenizer]":
+    """Give a backbone's configuration, empty where it has none, and its tokenizer; its weights need not be there.
+
+    Raises:
+        UsageError: no such backbone.
+        ArtifactRefused: the files are not those of a BERT.
+        StoreUnavailable: the files must be fetched and cannot be.
+
+    """
+    if name == "tiny":
+        return dict(_TINY), _tiny_tokenizer()
+    directory = _directory(name, cache, files=tuple(file for file in FILES if file != "model.safetensors"))
+    file = directory / "config.json"
+    try:
+        values = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+        bert_config(values)
+    except ArtifactRefused:
+        raise
+    except Exception as error:  # transformers raises whatever it meets
+        raise ArtifactRefused(f"expected the configuration of a BERT in {file}: {error}") from error
+    return {key: value for key, value in values.items() if key in CONFIG_KEYS}, _tokenizer(directory)
 
 
 def backbone_digest(name: str, *, cache: Path, seed: int) -> str:
@@ -86,13 +113,13 @@ def backbone_digest(name: str, *, cache: Path, seed: int) -> str:
     return whole.hexdigest()
 
 
-def _directory(name: str, cache: Path) -> Path:
+def _directory(name: str, cache: Path, *, files: Sequence[str] = FILES) -> Path:
     if name == "minilm":
         return minilm_directory(cache)
     directory = Path(name)
     with contextlib.suppress(RuntimeError):  # ~nobody: there is no such user
         directory = directory.expanduser()
-    return directory if directory.is_dir() else _from_hub(name)
+    return directory if directory.is_dir() else _from_hub(name, files)
 
 
 def bert_config(values: dict[str, Any]) -> Any:
@@ -110,9 +137,9 @@ def bert_config(values: dict[str, Any]) -> Any:
     return BertConfig(**{key: value for key, value in values.items() if key in CONFIG_KEYS})
 
 
-def _encoder(directory: Path) -> "BertModel":
+def _encoder(directory: Path, *, pooler: bool) -> "BertModel":
     try:
-        encoder, missing = _filled(directory)
+        encoder, missing = _filled(directory, pooler=pooler)
     except ArtifactRefused:
         raise
     except Exception as error:  # transformers, torch and safetensors raise whatever they meet: KeyError, RuntimeError
@@ -127,14 +154,14 @@ def _encoder(directory: Path) -> "BertModel":
     return encoder
 
 
-def _filled(directory: Path) -> "tuple[BertModel, list[str]]":
+def _filled(directory: Path, *, pooler: bool) -> "tuple[BertModel, list[str]]":
     """Give the encoder with the weights that are there, and the names of those that are not."""
     from safetensors.torch import load_file
     from transformers import BertModel
 
     config = bert_config(json.loads((directory / "config.json").read_text("utf-8")))
     weights = load_file(directory / "model.safetensors")
-    encoder = BertModel(config, add_pooling_layer=False)
+    encoder = BertModel(config, add_pooling_layer=pooler)
     # Checkpoints with a task head keep the encoder under `bert.`; old ones call LayerNorm's parameters gamma and beta.
     renamed = {
         key.removeprefix("bert.")
@@ -152,16 +179,20 @@ def _tokenizer(directory: Path) -> "Tokenizer":
 
     try:
         if (directory / "tokenizer.json").is_file():
-            return Tokenizer.from_file(str(directory / "tokenizer.json"))
+            return tokenizer_from((directory / "tokenizer.json").read_text("utf-8"))
         described = directory / "tokenizer_config.json"
         lowercase = json.loads(described.read_text("utf-8")).get("do_lower_case", True) if described.is_file() else True
         pieces = BertWordPieceTokenizer(str(directory / "vocab.txt"), lowercase=lowercase)
         return Tokenizer.from_str(pieces.to_str())
+    except ArtifactRefused as error:
+        raise ArtifactRefused(
+            f"expected tokenizer.json or vocab.txt of a BERT in {directory}: {error.what}", faults=error.faults
+        ) from error
     except Exception as error:  # tokenizers raises bare Exception for files it cannot read
         raise ArtifactRefused(f"expected tokenizer.json or vocab.txt in {directory}: {error}") from error
 
 
-def _from_hub(name: str) -> Path:
+def _from_hub(name: str, files: Sequence[str]) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         HfHubHTTPError,
@@ -175,7 +206,7 @@ def _from_hub(name: str) -> Path:
             f"expected a backbone; there is no directory {name}.", todo="Give minilm, tiny, a directory or a hub name."
         )
     try:
-        return Path(snapshot_download(name, allow_patterns=list(FILES)))
+        return Path(snapshot_download(name, allow_patterns=list(files)))
     except (HFValidationError, RepositoryNotFoundError) as error:
         raise UsageError(
             f"expected a backbone; {name!r} is neither minilm nor tiny, a directory nor on the hub."
@@ -191,10 +222,17 @@ def _unreachable(name: str) -> EqnError:
     )
 
 
-def _tiny(seed: int) -> "tuple[BertModel, Tokenizer]":
+def _tiny(seed: int, *, pooler: bool) -> "tuple[BertModel, Tokenizer]":
     import torch
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
     from transformers import BertModel
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return BertModel(bert_config(_TINY), add_pooling_layer=pooler), _tiny_tokenizer()
+
+
+def _tiny_tokenizer() -> "Tokenizer":
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
     vocabulary = {word: number for number, word in enumerate(_TINY_WORDS)}
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))  # noqa: S106  no password
@@ -203,6 +241,4 @@ def _tiny(seed: int) -> "tuple[BertModel, Tokenizer]":
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", vocabulary["[CLS]"]), ("[SEP]", vocabulary["[SEP]"])]
     )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return BertModel(bert_config(_TINY), add_pooling_layer=False), tokenizer
+    return tokenizer

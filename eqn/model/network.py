@@ -1,7 +1,7 @@
-"""The network: a BERT encoder, pooled, dropout, one linear layer to 28 logits.
+"""The network: a BERT encoder, pooled, dropout, one linear layer to 28 outputs.
 
-The intensity of an emotion is the sigmoid of its logit. Original EQN regresses without an activation and clips
-(arXiv 2411.06160, eqn.py); a sigmoid keeps every intensity in [0, 1] by construction.
+The intensity of an emotion is the sigmoid of its output, which keeps it in [0, 1] by construction. Original EQN takes
+BERT's own pooler and regresses without an activation; its outputs are clipped (arXiv 2411.06160, eqn.py and 28pd.py).
 """
 
 from typing import TYPE_CHECKING, Literal
@@ -14,16 +14,21 @@ from eqn.emotions import EMOTIONS
 if TYPE_CHECKING:
     from transformers import BertModel
 
-Pooling = Literal["mean", "cls"]
+Pooling = Literal["mean", "cls", "pooler"]
+"""Mean of the token states, the first token's state, or that state through BERT's own pooling layer."""
+
+Output = Literal["sigmoid", "clip"]
+"""How the head's outputs become intensities."""
 
 
 class EmotionNetwork(nn.Module):
     """Encoder, pooling, dropout and the 28-way head."""
 
-    def __init__(self, encoder: "BertModel", *, pooling: Pooling, dropout: float) -> None:
+    def __init__(self, encoder: "BertModel", *, pooling: Pooling, dropout: float, output: Output = "sigmoid") -> None:
         super().__init__()
         self.encoder = encoder
         self.pooling = pooling
+        self.output = output
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(encoder.config.hidden_size, len(EMOTIONS))
 
@@ -36,16 +41,23 @@ class EmotionNetwork(nn.Module):
             self.head.bias.copy_(torch.logit(prior.clamp(1e-4, 1 - 1e-4)))
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Give the logits, (batch, 28), of token ids (batch, length) under their mask of 0 and 1."""
-        states = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        """Give the head's outputs, (batch, 28), of token ids (batch, length) under their mask of 0 and 1."""
+        encoded = self.encoder(input_ids=input_ids, attention_mask=attention_mask)
+        states = encoded.last_hidden_state
         pooled: Tensor
-        if self.pooling == "cls":
+        if self.pooling == "pooler":
+            pooled = encoded.pooler_output
+        elif self.pooling == "cls":
             pooled = states[:, 0]
         else:
             mask = attention_mask.unsqueeze(-1).to(states.dtype)
             pooled = (states * mask).sum(dim=1) / mask.sum(dim=1)
-        logits: Tensor = self.head(self.dropout(pooled))
-        return logits
+        outputs: Tensor = self.head(self.dropout(pooled))
+        return outputs
+
+    def intensities(self, outputs: Tensor) -> Tensor:
+        """Give the intensities in [0, 1] that the head's outputs stand for."""
+        return outputs.clamp(0, 1) if self.output == "clip" else torch.sigmoid(outputs)
 
 
 def best_device() -> torch.device:

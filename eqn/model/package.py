@@ -4,6 +4,7 @@
     model.safetensors   all weights, float32
     tokenizer.json      the tokenizer
     README.md           the model card
+    emotions.png ...    the card's figures, where they could be drawn
     eqn.json            labels in order, thresholds, recipe, corpus, metrics, and sha256 and length of each file above
 
 The package's digest is the sha256 of eqn.json, which covers every byte of it. A package is written beside its place
@@ -16,21 +17,29 @@ import json
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from eqn.emotions import EMOTIONS
 from eqn.errors import ArtifactRefused, UsageError
+from eqn.model.shapes import first, shape_faults
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
+    from torch import Tensor
 
-    from eqn.model.network import EmotionNetwork
+    from eqn.model.network import EmotionNetwork, Output, Pooling
 
-FORMAT = 1
+FORMAT = 2
+_FORMATS = (1, FORMAT)
+"""Format 1, of version 0.1, knew neither `output` nor figures; such a package is read as it always was."""
+FIGURES = ("emotions.png", "reliability.png", "intensities.png", "correlation.png")
+"""Images that a package may hold beside its card."""
 _DESCRIPTION = "eqn.json"
 _FILES = frozenset({"config.json", "model.safetensors", "tokenizer.json", "README.md"})
+_LARGEST_DESCRIPTION = 2**20
 _FETCH_AGAIN = "Train or fetch the model again; do not edit a package by hand."
 
 
@@ -52,6 +61,8 @@ class Description:
     metrics: Mapping[str, Mapping[str, float]]
     """Figures per split."""
     labels: tuple[str, ...] = EMOTIONS
+    output: str = "sigmoid"
+    """How the head's outputs become intensities: `sigmoid` or `clip`."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -63,9 +74,17 @@ class Package(Description):
 
 
 def write_package(
-    path: Path, network: "EmotionNetwork", tokenizer: "Tokenizer", description: Description, *, card: str
+    path: Path,
+    network: "EmotionNetwork",
+    tokenizer: "Tokenizer",
+    description: Description,
+    *,
+    card: str,
+    figures: Mapping[str, bytes] | None = None,
 ) -> Package:
     """Write a package to `path`, which must not exist or be an empty directory; nothing half-written is left.
+
+    `figures` are images by their names, all among `FIGURES`.
 
     Raises:
         UsageError: `path` is taken.
@@ -87,6 +106,8 @@ def write_package(
         tokenizer.no_truncation()
         tokenizer.save(str(temporary / "tokenizer.json"))
         (temporary / "README.md").write_text(card, "utf-8")
+        for name, image in (figures or {}).items():
+            (temporary / name).write_bytes(image)
         facts = {"format": FORMAT} | dataclasses.asdict(description) | {"files": _digests(temporary)}
         (temporary / _DESCRIPTION).write_text(_pretty(facts), "utf-8")
         for file in temporary.iterdir():
@@ -118,7 +139,7 @@ def read_package(path: Path) -> Package:
 
     """
     try:
-        content = (path / _DESCRIPTION).read_bytes()
+        content = _said_in(path / _DESCRIPTION)
         facts = json.loads(content)
         files, form = facts.pop("files"), facts.pop("format")
         description = Description(**{**facts, "labels": tuple(facts["labels"])})
@@ -128,7 +149,7 @@ def read_package(path: Path) -> Package:
             todo=_FETCH_AGAIN,
         ) from error
     faults = _faults(path, files)
-    if form != FORMAT:
+    if form not in _FORMATS:
         faults.append(f"format {FORMAT} expected, got {form}")
     faults += _impossible(description)
     if faults:
@@ -141,41 +162,79 @@ def load_network(package: Package) -> tuple["EmotionNetwork", "Tokenizer"]:
     """Build the network of a verified package, in evaluation mode on the CPU, and its tokenizer.
 
     Raises:
-        ArtifactRefused: weights or tokenizer do not fit the description, or hold something that is no number.
+        ArtifactRefused: weights or tokenizer do not fit the description, hold something that is no number, or the
+            network that they make does not answer.
 
     """
-    import torch
-    from safetensors.torch import load_file
-    from tokenizers import Tokenizer
     from transformers import BertModel
 
-    from eqn.model.backbone import bert_config
-    from eqn.model.batching import padded_width
     from eqn.model.network import EmotionNetwork
+    from eqn.model.soundness import require_answers
+    from eqn.model.tokenizer_file import tokenizer_from
 
     try:
-        config = bert_config(json.loads((package.path / "config.json").read_text("utf-8")))
-        encoder = BertModel(config, add_pooling_layer=False)
-        network = EmotionNetwork(encoder, pooling="cls" if package.pooling == "cls" else "mean", dropout=0.0)
-        weights = load_file(package.path / "model.safetensors")
-        network.load_state_dict(weights, strict=True)
-        tokenizer = Tokenizer.from_file(str(package.path / "tokenizer.json"))
-    except ArtifactRefused:
-        raise
-    except Exception as error:  # tokenizers raises bare Exception, transformers and torch whatever they meet
-        raise ArtifactRefused(f"the model in {package.path} cannot be built: {error}", todo=_FETCH_AGAIN) from error
-    if padded_width(package.max_tokens) > config.max_position_embeddings:
-        raise ArtifactRefused(
-            f"{package.path} says that it reads {package.max_tokens} tokens; its encoder has "
-            f"{config.max_position_embeddings} positions.",
-            todo=_FETCH_AGAIN,
+        config = _config(package)
+        encoder = BertModel(config, add_pooling_layer=package.pooling == "pooler")
+        network = EmotionNetwork(
+            encoder,
+            pooling=cast("Pooling", package.pooling),  # its value was checked on reading
+            dropout=0.0,
+            output=cast("Output", package.output),
         )
+        network.load_state_dict(_weights(package), strict=True)
+        network.eval()
+        tokenizer = tokenizer_from((package.path / "tokenizer.json").read_text("utf-8"))
+        require_answers(network, tokenizer, package.max_tokens)
+    except ArtifactRefused as error:
+        raise ArtifactRefused(
+            f"the model in {package.path} cannot be built: {error.what}", faults=error.faults, todo=_FETCH_AGAIN
+        ) from error
+    except Exception as error:  # transformers, torch and safetensors raise whatever they meet
+        raise ArtifactRefused(f"the model in {package.path} cannot be built: {error}", todo=_FETCH_AGAIN) from error
+    return network, tokenizer
+
+
+def _config(package: Package) -> Any:
+    """Give the encoder's configuration, once it is certain that the weights on disk are of its shapes."""
+    from safetensors import safe_open
+
+    from eqn.model.backbone import CONFIG_KEYS, bert_config
+
+    values = json.loads((package.path / "config.json").read_text("utf-8"))
+    foreign = sorted(values.keys() - CONFIG_KEYS - {"model_type"})
+    if foreign:
+        raise ArtifactRefused(
+            "its config.json sets what no package does.", faults=first([f"{key}: not allowed" for key in foreign])
+        )
+    config = bert_config(values)
+    with safe_open(package.path / "model.safetensors", "pt") as file:
+        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  no mapping
+    faults = shape_faults(
+        {name: tuple(part.get_shape()) for name, part in slices.items()}, config, pooler=package.pooling == "pooler"
+    )
+    faults += first([f"{name}: expected F32" for name, part in slices.items() if part.get_dtype() != "F32"])
+    if faults:
+        raise ArtifactRefused("its weights are not those of its configuration.", faults=faults)
+    return config
+
+
+def _weights(package: Package) -> "dict[str, Tensor]":
+    import torch
+    from safetensors.torch import load_file
+
+    weights: dict[str, Tensor] = load_file(package.path / "model.safetensors")
     broken = [name for name, tensor in weights.items() if not torch.isfinite(tensor).all()]
     if broken:
-        raise ArtifactRefused(
-            f"the weights in {package.path} hold values that are no numbers.", faults=broken[:5], todo=_FETCH_AGAIN
-        )
-    return network.eval(), tokenizer
+        raise ArtifactRefused("its weights hold values that are no numbers.", faults=first(broken))
+    return weights
+
+
+def _said_in(file: Path) -> bytes:
+    """Read eqn.json, a plain file of some kilobytes: from a pipe, or a link into /dev, reading might never end."""
+    found = file.lstat()
+    if not stat.S_ISREG(found.st_mode) or found.st_size > _LARGEST_DESCRIPTION:
+        raise ValueError("not a plain file of at most 1 MiB")
+    return file.read_bytes()
 
 
 def _impossible(said: Description) -> list[str]:
@@ -189,23 +248,37 @@ def _impossible(said: Description) -> list[str]:
             and all(isinstance(value, int | float) and 0 <= value <= 1 for value in thresholds.values()),
         ),
         ("max_tokens: expected 8 ... 512", isinstance(said.max_tokens, int) and 8 <= said.max_tokens <= 512),
-        ("pooling: expected mean or cls", said.pooling in ("mean", "cls")),
-        *(
-            (f"{name}: expected an object", isinstance(getattr(said, name), dict))
-            for name in ("recipe", "backbone", "corpus", "metrics")
+        ("pooling: expected mean, cls or pooler", said.pooling in ("mean", "cls", "pooler")),
+        ("output: expected sigmoid or clip", said.output in ("sigmoid", "clip")),
+        ("recipe: expected an object with a name", _has_texts(said.recipe, "name")),
+        ("backbone: expected an object with name and digest", _has_texts(said.backbone, "name", "digest")),
+        (
+            "corpus: expected an object with name, digest and rows of each split",
+            _has_texts(said.corpus, "name", "digest") and _is_numbers(said.corpus.get("rows"), "train", "dev", "test"),
+        ),
+        (
+            "metrics: expected numbers for each split",
+            isinstance(said.metrics, dict) and all(_is_numbers(figures) for figures in said.metrics.values()),
         ),
     )
     return [fault for fault, fits in rules if not fits]
 
 
+def _has_texts(said: Any, *names: str) -> bool:
+    return isinstance(said, dict) and all(isinstance(said.get(name), str) for name in names)
+
+
+def _is_numbers(said: Any, *names: str) -> bool:
+    return isinstance(said, dict) and set(names) <= set(said) and all(isinstance(v, int | float) for v in said.values())
+
+
 def _faults(path: Path, files: Any) -> list[str]:
     """Compare the directory with what eqn.json says of its files."""
-    if not isinstance(files, dict) or set(files) != _FILES:
-        return [f"{_DESCRIPTION} must list {', '.join(sorted(_FILES))}"]
+    if not isinstance(files, dict) or not _FILES <= set(files) <= _FILES.union(FIGURES):
+        return [f"{_DESCRIPTION} must list {', '.join(sorted(_FILES))}, and beside them none but {', '.join(FIGURES)}"]
     present = {entry.name: entry for entry in os.scandir(path)}
-    faults = [f"{name}: a file that does not belong here" for name in sorted(present.keys() - _FILES - {_DESCRIPTION})]
-    if present[_DESCRIPTION].is_symlink():
-        faults.append(f"{_DESCRIPTION}: not a plain file")
+    foreign = sorted(present.keys() - files.keys() - {_DESCRIPTION})
+    faults = [f"{name}: a file that does not belong here" for name in foreign]
     for name, said in sorted(files.items()):
         entry = present.get(name)
         if entry is None or not entry.is_file(follow_symlinks=False):
@@ -216,9 +289,7 @@ def _faults(path: Path, files: Any) -> list[str]:
 
 
 def _digests(folder: Path) -> dict[str, dict[str, Any]]:
-    return {
-        name: {"sha256": _sha256(folder / name), "bytes": (folder / name).stat().st_size} for name in sorted(_FILES)
-    }
+    return {file.name: {"sha256": _sha256(file), "bytes": file.stat().st_size} for file in sorted(folder.iterdir())}
 
 
 def _sha256(path: Path) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from eqn.emotions import EMOTIONS
 from eqn.model.batching import BatchPlan, sorted_batches
@@ -49,13 +50,21 @@ class Scorer:
             FloatingPointError: the network gave something that is no number.
 
         """
+        return self._computed(encoded, self.network.intensities, report)
+
+    def outputs(self, encoded: Encoded) -> NDArray[np.float32]:
+        """Give the head's outputs as they are, (texts, 28); raises what `scores` raises."""
+        return self._computed(encoded, lambda outputs: outputs, None)
+
+    def _computed(
+        self, encoded: Encoded, finish: Callable[[Tensor], Tensor], report: Callable[[int, int], None] | None
+    ) -> NDArray[np.float32]:
         scores = np.empty((len(encoded.ids), len(EMOTIONS)), dtype=np.float32)
         pad = self.network.encoder.config.pad_token_id or 0
         with self._evaluating():
             for batch in sorted_batches(encoded.lengths(), self.plan):
                 ids, mask = padded([encoded.ids[row] for row in batch], pad=pad, device=self.device)
-                logits = self.network(ids, mask)
-                scores[batch] = torch.sigmoid(logits.float()).cpu().numpy()
+                scores[batch] = finish(self.network(ids, mask).float()).cpu().numpy()
                 if report:
                     report(len(batch), sum(len(encoded.ids[row]) for row in batch))
         if not np.isfinite(scores).all():

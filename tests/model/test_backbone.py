@@ -128,6 +128,22 @@ def test_weights_of_a_task_are_left_out(bert_folder: Path, tiny_backbone: Backbo
     assert _same_weights(_load(bert_folder), tiny_backbone)
 
 
+def test_a_checkpoints_own_pooler_is_taken_where_it_is_asked_for(tmp_path: Path) -> None:
+    """With `pooler` its trained weights are there; a checkpoint that has none is refused, and what it lacks named."""
+    pooled = load_backbone("tiny", cache=tmp_path, seed=0, pooler=True)
+    pooled.encoder.save_pretrained(tmp_path / "bert")
+    pooled.tokenizer.save(str(tmp_path / "bert" / "tokenizer.json"))
+    again = load_backbone(str(tmp_path / "bert"), cache=tmp_path, seed=1, pooler=True)
+    assert "pooler.dense.weight" in again.encoder.state_dict()
+    assert _same_weights(again, pooled)
+    weights = load((tmp_path / "bert" / "model.safetensors").read_bytes())
+    kept = {name: tensor for name, tensor in weights.items() if not name.startswith("pooler.")}
+    save_file(kept, tmp_path / "bert" / "model.safetensors")
+    with pytest.raises(ArtifactRefused) as refusal:
+        load_backbone(str(tmp_path / "bert"), cache=tmp_path, seed=1, pooler=True)
+    assert set(refusal.value.faults) == {"pooler.dense.weight", "pooler.dense.bias"}
+
+
 def test_a_vocabulary_is_enough_for_a_tokenizer(bert_folder: Path, tiny_backbone: Backbone) -> None:
     """With vocab.txt in place of tokenizer.json the tokens are the same; case is ignored unless told otherwise."""
     _write_vocabulary(bert_folder, tiny_backbone)

@@ -1,9 +1,11 @@
 """Promises about the network."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
-from eqn.model.backbone import Backbone
+from eqn.model.backbone import Backbone, load_backbone
 from eqn.model.network import EmotionNetwork, best_device, fast_precision
 
 
@@ -36,6 +38,26 @@ def test_cls_pooling_takes_the_first_token(tiny_backbone: Backbone) -> None:
     with torch.no_grad():
         states = network.encoder(input_ids=ids, attention_mask=mask).last_hidden_state
         torch.testing.assert_close(network(ids, mask)[0], network.head(states[0, 0]))
+
+
+def test_the_pooler_is_the_first_token_through_berts_own_layer(tmp_path: Path) -> None:
+    """Computed by hand: a linear layer and tanh on the first token's state."""
+    backbone = load_backbone("tiny", cache=tmp_path, seed=0, pooler=True)
+    network = EmotionNetwork(backbone.encoder, pooling="pooler", dropout=0.0).eval()
+    ids, mask = torch.tensor([[2, 5, 6, 3]]), torch.ones(1, 4, dtype=torch.int64)
+    with torch.no_grad():
+        states = network.encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+        pooled = torch.tanh(backbone.encoder.pooler.dense(states[0, 0]))
+        torch.testing.assert_close(network(ids, mask)[0], network.head(pooled))
+
+
+def test_outputs_become_intensities_by_the_networks_own_rule(tiny_backbone: Backbone) -> None:
+    """A sigmoid, or clipping to [0, 1]: by hand, with outputs outside the range."""
+    outputs = torch.tensor([[-0.3, 0.0, 0.4, 1.0, 1.2]])
+    clipping = EmotionNetwork(tiny_backbone.encoder, pooling="mean", dropout=0.0, output="clip")
+    torch.testing.assert_close(clipping.intensities(outputs), torch.tensor([[0.0, 0.0, 0.4, 1.0, 1.0]]))
+    squashing = EmotionNetwork(tiny_backbone.encoder, pooling="mean", dropout=0.0)
+    torch.testing.assert_close(squashing.intensities(outputs), 1 / (1 + torch.exp(-outputs)))
 
 
 def test_dropout_works_in_training_only(tiny_network: EmotionNetwork) -> None:

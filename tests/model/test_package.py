@@ -112,6 +112,86 @@ def test_the_way_of_pooling_is_part_of_the_package(tmp_path: Path, tiny_backbone
     assert load_network(package)[0].pooling == "cls"
 
 
+def test_the_pooler_and_clipping_are_part_of_the_package(
+    tmp_path: Path, tiny_network: EmotionNetwork, model_texts: list[str]
+) -> None:
+    """A network with BERT's pooling layer and outputs to clip answers the same bits after reading, all in [0, 1]."""
+    backbone = load_backbone("tiny", cache=tmp_path, seed=0, pooler=True)
+    network = EmotionNetwork(backbone.encoder, pooling="pooler", dropout=0.0, output="clip").eval()
+    with torch.no_grad():
+        network.head.weight.mul_(10)
+    description = dataclasses.replace(DESCRIPTION, pooling="pooler", output="clip")
+    package = write_package(tmp_path / "model", network, backbone.tokenizer, description, card="")
+    read, tokenizer = load_network(package)
+    before, after = (
+        Scorer(one, words, max_tokens=64, precision=torch.float32)
+        for one, words in ((network, backbone.tokenizer), (read, tokenizer))
+    )
+    encoded = before.encode(model_texts)
+    np.testing.assert_array_equal(after.outputs(encoded), before.outputs(encoded))
+    scores = after.scores(encoded)
+    assert before.outputs(encoded).min() < 0 == scores.min()
+    assert scores.max() <= 1
+
+
+def _as_format_1(package: Path) -> Path:
+    """Make of a package what version 0.1 would have written: no output, no figures, format 1."""
+    facts = json.loads((package / "eqn.json").read_text("utf-8"))
+    del facts["output"]
+    (package / "eqn.json").write_text(json.dumps(facts | {"format": 1}), "utf-8")
+    return package
+
+
+def test_a_package_of_the_first_format_is_read_as_it_always_was(package_copy: Path, model_texts: list[str]) -> None:
+    """Its outputs are logits: the scores are the same bits as those of the package that says so."""
+    scores = []
+    for path in (package_copy, _as_format_1(package_copy)):
+        package = read_package(path)
+        assert package.output == "sigmoid"
+        network, tokenizer = load_network(package)
+        scorer = Scorer(network, tokenizer, max_tokens=64, precision=torch.float32)
+        scores.append(scorer.scores(scorer.encode(model_texts)))
+    np.testing.assert_array_equal(scores[1], scores[0])
+
+
+@pytest.fixture
+def illustrated_package(tmp_path: Path, whole_package: Path) -> Path:
+    """A package with two of the card's figures."""
+    network, tokenizer = load_network(read_package(whole_package))
+    figures = {"emotions.png": b"an image", "correlation.png": b"another one"}
+    return write_package(tmp_path / "illustrated", network, tokenizer, DESCRIPTION, card="", figures=figures).path
+
+
+def test_a_package_may_hold_the_cards_figures(illustrated_package: Path) -> None:
+    """They stand beside the card, as they were given, and reading the package asks for no others."""
+    assert sorted(path.name for path in illustrated_package.iterdir()) == sorted(
+        [*FILES, "emotions.png", "correlation.png"]
+    )
+    assert (illustrated_package / "emotions.png").read_bytes() == b"an image"
+    load_network(read_package(illustrated_package))
+
+
+def test_a_figure_is_covered_by_the_digest_like_every_file(illustrated_package: Path) -> None:
+    """Changed, missing, or put beside files that eqn.json does not name it with: refused with its name."""
+    figure = illustrated_package / "emotions.png"
+    figure.write_bytes(b"in image")
+    assert "emotions.png: changed" in str(_refused(illustrated_package))
+    figure.unlink()
+    assert "emotions.png" in str(_refused(illustrated_package))
+    figure.write_bytes(b"an image")
+    (illustrated_package / "reliability.png").write_bytes(b"a figure that nobody announced")
+    assert "reliability.png: a file that does not belong here" in str(_refused(illustrated_package))
+
+
+@pytest.mark.parametrize("name", ["evil.png", "modeling_evil.py", "emotions.PNG", "pytorch_model.bin"])
+def test_eqn_json_cannot_announce_other_files(illustrated_package: Path, name: str) -> None:
+    """Nothing but the figures' own names may be listed beside the five files, whatever its digest."""
+    (illustrated_package / name).write_bytes(b"x")
+    facts = json.loads((illustrated_package / "eqn.json").read_text("utf-8"))
+    _say(illustrated_package, files=facts["files"] | {name: {"sha256": "", "bytes": 1}})
+    assert "beside them none but" in str(_refused(_sealed(illustrated_package)))
+
+
 def test_equal_models_give_equal_bytes(tmp_path: Path, whole_package: Path) -> None:
     """The same network written twice, in two places, is the same package, byte by byte."""
     network, tokenizer = load_network(read_package(whole_package))
@@ -210,10 +290,12 @@ def test_all_faults_of_a_package_are_named_at_once(package_copy: Path) -> None:
         ({"max_tokens": "64"}, "max_tokens"),
         ({"pooling": "max"}, "pooling"),
         ({"pooling": ["mean"]}, "pooling"),
+        ({"output": "softmax"}, "output"),
+        ({"output": None}, "output"),
         ({"recipe": []}, "recipe"),
         ({"corpus": "goemotions"}, "corpus"),
         ({"metrics": None}, "metrics"),
-        ({"format": 2}, "format 1 expected, got 2"),
+        ({"format": 3}, "format 2 expected, got 3"),
         ({"files": {}}, "must list"),
         ({"files": None}, "must list"),
         ({"unknown": 1}, "not readable"),
@@ -323,7 +405,7 @@ class _Evil:
 
 
 def test_nothing_in_a_package_is_executed(package_copy: Path, tmp_path: Path) -> None:
-    """A configuration that names code loads as plain BERT, and pickled weights are refused: no canary is born."""
+    """A configuration that names code is refused, and so are pickled weights: no canary is born."""
     canary = tmp_path / "canary"
     (tmp_path / "modeling_evil.py").write_text(f"open({str(canary)!r}, 'w')\nclass Evil: ...\n", "utf-8")
     config = json.loads((package_copy / "config.json").read_text("utf-8"))
@@ -334,8 +416,7 @@ def test_nothing_in_a_package_is_executed(package_copy: Path, tmp_path: Path) ->
         "_attn_implementation_internal": f"{tmp_path}/modeling_evil",
     }
     (package_copy / "config.json").write_text(json.dumps(config), "utf-8")
-    network, _ = load_network(read_package(_sealed(package_copy)))
-    assert type(network.encoder).__module__ == "transformers.models.bert.modeling_bert"
+    assert "auto_map: not allowed" in str(_refused(_sealed(package_copy)))
 
     for content in (pickle.dumps(_Evil(canary)), _torch_pickle(tmp_path, canary)):
         (package_copy / "model.safetensors").write_bytes(content)

@@ -48,6 +48,31 @@ def test_scores_are_the_sigmoid_of_the_logits(tiny_backbone: Backbone, tiny_netw
     np.testing.assert_allclose(scores, expected.numpy(), atol=1e-6)
 
 
+def test_a_clipping_networks_scores_are_its_outputs_within_the_range(
+    tiny_backbone: Backbone, tiny_network: EmotionNetwork, model_texts: list[str]
+) -> None:
+    """The outputs are what the head gave, below 0 and above 1 too; the scores are the same, clipped."""
+    tiny_network.output = "clip"
+    scorer = _scorer(tiny_backbone, tiny_network, BatchPlan(rows=7))
+    encoded = scorer.encode(model_texts)
+    outputs = scorer.outputs(encoded)
+    assert outputs.min() < 0
+    assert outputs.max() > 1
+    np.testing.assert_array_equal(scorer.scores(encoded), outputs.clip(0, 1))
+
+
+def test_outputs_stand_in_the_order_of_the_texts_and_without_dropout(
+    tiny_backbone: Backbone, tiny_network: EmotionNetwork, model_texts: list[str]
+) -> None:
+    """They are the logits of the scores, text by text, and the network goes on training afterwards."""
+    tiny_network.dropout.p = 0.5
+    tiny_network.train()
+    scorer = _scorer(tiny_backbone, tiny_network, BatchPlan(rows=4, tokens=256))
+    encoded = scorer.encode(model_texts)
+    np.testing.assert_allclose(1 / (1 + np.exp(-scorer.outputs(encoded))), scorer.scores(encoded), atol=1e-6)
+    assert tiny_network.training
+
+
 def test_the_report_hears_of_every_text_and_token_once(
     tiny_backbone: Backbone, tiny_network: EmotionNetwork, model_texts: list[str]
 ) -> None:
@@ -85,8 +110,9 @@ def test_a_network_that_answers_no_number_is_an_error(tiny_backbone: Backbone, t
     with torch.no_grad():
         tiny_network.head.bias[3] = float("nan")
     scorer = _scorer(tiny_backbone, tiny_network, BatchPlan())
-    with pytest.raises(FloatingPointError):
-        scorer.scores(scorer.encode(["x"]))
+    for answer in (scorer.scores, scorer.outputs):
+        with pytest.raises(FloatingPointError):
+            answer(scorer.encode(["x"]))
 
 
 def test_bfloat16_moves_scores_by_its_rounding_only(

@@ -1,1 +1,1 @@
-"""How good a model is: metrics, thresholds, baselines, and the model card that shows them."""
+"""How good a model is: metrics and their intervals, calibration, thresholds, baselines, figures, and the model card."""

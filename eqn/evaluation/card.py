@@ -1,9 +1,11 @@
 """The model card: what a model is, how good it is beside the baselines, and what not to use it for."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 from eqn.emotions import EMOTIONS, MEANINGS
+from eqn.evaluation.calibration import BINS
+from eqn.evaluation.intervals import Interval
 from eqn.evaluation.metrics import Evaluation
 
 if TYPE_CHECKING:
@@ -30,8 +32,29 @@ _LIMITS = """\
 """
 
 
-def model_card(description: "Description", test: Evaluation, baselines: Mapping[str, Mapping[str, float]]) -> str:
-    """Write the card in Markdown: the model's figures on the test split, beside the baselines' by their names."""
+_FIGURES = {
+    "emotions.png": "How well each emotion is found. One with a wide interval has few test rows: its place among the "
+    "others says little.",
+    "reliability.png": "Whether an intensity can be read as a probability: dots below the line promise more than the "
+    "labels keep, dots above it less.",
+    "intensities.png": "How well rows with a label are told from those without: orange left of the line is missed, "
+    "grey right of it is called wrongly.",
+    "correlation.png": "Which emotions go together: a pair that is red on the right and pale on the left is given "
+    "together by the model where the raters mostly chose one of the two.",
+}
+"""How to read each image."""
+
+
+def model_card(
+    description: "Description",
+    test: Evaluation,
+    baselines: Mapping[str, Mapping[str, float]],
+    figures: Collection[str] = (),
+) -> str:
+    """Write the card in Markdown: the model's figures on the test split, beside the baselines' by their names.
+
+    `figures` are the names of the images that will stand beside the card; see `eqn.evaluation.figures`.
+    """
     recipe, corpus, backbone = description.recipe, description.corpus, description.backbone
     rows = corpus["rows"]
     return f"""---
@@ -52,7 +75,10 @@ thresholds were chosen on {rows["dev"]:,} others, and the figures below come fro
 {_comparison({f"this model ({recipe['name']})": test.summary(), **baselines})}
 
 A label counts as given when its intensity reaches that emotion's threshold, chosen on dev. The Brier skill compares
-with always answering the shares of the training rows: 0 is no better, 1 is perfect.
+with always answering the shares of the training rows: 0 is no better, 1 is perfect. ECE is the expected calibration
+error, 0 at best: how far intensities lie from the shares of rows that carry the label, in {BINS} bins of equally many
+rows, averaged over the 28 emotions. It compares models, not emotions: a rare emotion's is small of itself. In brackets:
+95 % bootstrap intervals over the test rows; they say what other rows would change, not what another training would.
 
 | groups | macro precision | macro recall | macro F1 | micro F1 |
 |---|---|---|---|---|
@@ -60,11 +86,11 @@ with always answering the shares of the training rows: 0 is no better, 1 is perf
 
 ## Each emotion
 
-| emotion | meaning | test rows | threshold | precision | recall | F1 | average precision |
-|---|---|---|---|---|---|---|---|
+| emotion | meaning | test rows | threshold | precision | recall | F1 | average precision | ECE |
+|---|---|---|---|---|---|---|---|---|
 {_emotion_rows(description, test)}
 
-## What not to use it for
+{_figure_section(figures)}## What not to use it for
 
 {_LIMITS}{_VOICES.get(corpus["name"], "")}
 ## Use
@@ -92,19 +118,47 @@ COMPARED = {
     "mAP": "map",
     "Brier": "brier",
     "Brier skill": "brier_skill",
+    "ECE": "ece",
 }
 """What stands in a table of models: the column's head, and the figure's name in `Evaluation.summary`."""
 
+_WITH_INTERVAL = ("macro_f1", "map")
+_FOUR_DIGITS = ("brier", "ece")
+_UNKNOWN = "-"
+
 
 def comparison_rows(figures: Mapping[str, Mapping[str, float]]) -> list[dict[str, str]]:
-    """Give one row of rounded figures for each model, best macro-F1 first, for any table."""
+    """Give one row of rounded figures for each model, best macro-F1 first, for any table.
+
+    Macro F1 and mAP stand with their intervals. Each model must have its `macro_f1`; another figure that it lacks,
+    because it was measured by an earlier EQN, is shown as `-`.
+    """
     ordered = sorted(figures.items(), key=lambda item: -item[1]["macro_f1"])
     return [
         {"model": name}
-        | {head: f"{row[key]:.4f}" if key == "brier" else f"{row[key]:.3f}" for head, key in COMPARED.items()}
-        | {"rows": f"{row['n']:.0f}"}
+        | {head: _cell(row, key) for head, key in COMPARED.items()}
+        | {"rows": f"{row['n']:.0f}" if "n" in row else _UNKNOWN}
         for name, row in ordered
     ]
+
+
+def figure_rows(figures: Mapping[str, Mapping[str, float]]) -> list[dict[str, str]]:
+    """Give `comparison_rows` turned around, a row for each figure: for few models on a narrow terminal."""
+    models = comparison_rows(figures)
+    return [{"figure": head} | {model["model"]: model[head] for model in models} for head in (*COMPARED, "rows")]
+
+
+def _cell(row: Mapping[str, float], key: str) -> str:
+    if key not in row:
+        return _UNKNOWN
+    if key in _WITH_INTERVAL and f"{key}_low" in row and f"{key}_high" in row:
+        return with_interval(row[key], Interval(row[f"{key}_low"], row[f"{key}_high"]))
+    return f"{row[key]:.4f}" if key in _FOUR_DIGITS else f"{row[key]:.3f}"
+
+
+def with_interval(figure: float, ends: Interval) -> str:
+    """Give a figure as tables show it, its interval in brackets."""
+    return f"{figure:.3f} [{ends.low:.3f}, {ends.high:.3f}]"
 
 
 def _comparison(figures: Mapping[str, Mapping[str, float]]) -> str:
@@ -128,10 +182,18 @@ def _emotion_rows(description: "Description", test: Evaluation) -> str:
         figures = test.emotions.labels[name]
         lines.append(
             f"| {name} | {MEANINGS[name]} | {figures.support} | {description.thresholds[name]:.2f} "
-            f"| {figures.precision:.3f} | {figures.recall:.3f} | {figures.f1:.3f} "
-            f"| {test.average_precision[name]:.3f} |"
+            f"| {figures.precision:.3f} | {figures.recall:.3f} "
+            f"| {with_interval(figures.f1, test.f1_intervals[name])} "
+            f"| {test.average_precision[name]:.3f} | {test.calibration_error[name]:.3f} |"
         )
     return "\n".join(lines)
+
+
+def _figure_section(figures: Collection[str]) -> str:
+    shown = [
+        f"![{name.removesuffix('.png')}]({name})\n\n{how}\n\n" for name, how in _FIGURES.items() if name in figures
+    ]
+    return "".join(["## Figures\n\n", *shown]) if shown else ""
 
 
 def _recipe_rows(recipe: Mapping[str, object]) -> str:

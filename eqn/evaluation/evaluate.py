@@ -1,6 +1,7 @@
 """Evaluating a package, and the baselines beside it."""
 
 import contextlib
+import dataclasses
 import json
 import secrets
 from collections.abc import Mapping
@@ -10,16 +11,32 @@ import numpy as np
 
 from eqn.corpus.goemotions import Corpus
 from eqn.emotions import EMOTIONS
+from eqn.evaluation.arrays import Floats
 from eqn.evaluation.baselines import baseline_evaluations
 from eqn.evaluation.metrics import Evaluation, evaluate_scores
 from eqn.model.package import Package, load_network
 
-_BASELINES = 2
+_BASELINES = 3
 """Raised when the baselines change: figures kept under the old number are then computed anew."""
 
 
-def evaluate_package(package: Package, corpus: Corpus, split: str) -> Evaluation:
-    """Evaluate a package on a split of `corpus`, with its own thresholds and the prior of the corpus' train split.
+@dataclasses.dataclass(frozen=True, slots=True)
+class Measured:
+    """What a package makes of a split, and how good it is."""
+
+    gold: Floats
+    """(rows, 28), 0 or 1."""
+    scores: Floats
+    """(rows, 28) in [0, 1]."""
+    thresholds: Floats
+    """(28,)."""
+    evaluation: Evaluation
+
+
+def measure_package(package: Package, corpus: Corpus, split: str) -> Measured:
+    """Score a split of `corpus` with a package, and evaluate the scores.
+
+    With the package's own thresholds, and the prior of the corpus' train split.
 
     Raises:
         UsageError: there is no such split.
@@ -33,12 +50,21 @@ def evaluate_package(package: Package, corpus: Corpus, split: str) -> Evaluation
     network, tokenizer = load_network(package)
     device = best_device()
     scorer = Scorer(network.to(device), tokenizer, max_tokens=package.max_tokens, precision=fast_precision(device))
-    return evaluate_scores(
-        held_out.targets(),
-        scorer.scores(scorer.encode(held_out.texts)),
-        thresholds=np.array([package.thresholds[name] for name in EMOTIONS]),
-        prior=corpus.train.targets().mean(axis=0),
-    )
+    gold, scores = held_out.targets(), scorer.scores(scorer.encode(held_out.texts))
+    thresholds = np.array([package.thresholds[name] for name in EMOTIONS])
+    prior = corpus.train.targets().mean(axis=0)
+    return Measured(gold, scores, thresholds, evaluate_scores(gold, scores, thresholds=thresholds, prior=prior))
+
+
+def evaluate_package(package: Package, corpus: Corpus, split: str) -> Evaluation:
+    """Evaluate a package as `measure_package` does, and give the figures alone.
+
+    Raises:
+        UsageError: there is no such split.
+        ArtifactRefused: the package's weights cannot be used.
+
+    """
+    return measure_package(package, corpus, split).evaluation
 
 
 def baseline_figures(corpus: Corpus, *, cache: Path) -> Mapping[str, Mapping[str, float]]:

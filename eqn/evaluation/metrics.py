@@ -6,15 +6,13 @@ Every figure equals scikit-learn's (the tests compare); an undefined precision, 
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from eqn.emotions import EKMAN, EMOTIONS, INDEX, SENTIMENT
-
-Floats = NDArray[np.floating[Any]]
-Flags = NDArray[np.bool_]
+from eqn.evaluation.arrays import Flags, Floats, ratio
+from eqn.evaluation.calibration import calibration_error
+from eqn.evaluation.intervals import RESAMPLES, Interval, bootstrap, interval, summary_intervals
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -58,10 +56,21 @@ class Evaluation:
     brier_skill: float
     """1 - brier / brier of always answering the training prior; 0 is no better than that, 1 is perfect.
     Also 0 where that answer is never wrong."""
+    calibration_error: Mapping[str, float]
+    """Per emotion, in [0, 1]; see `eqn.evaluation.calibration`."""
+    ece: float
+    """Mean of the 28 calibration errors."""
+    intervals: Mapping[str, Interval]
+    """95 % bootstrap intervals of `macro_f1`, `micro_f1`, `map` and `brier`; see `eqn.evaluation.intervals`."""
+    f1_intervals: Mapping[str, Interval]
+    """The same of each emotion's F1."""
 
     def summary(self) -> dict[str, float]:
-        """Give the figures that stand in tables and in the registry, by their short names."""
-        return {
+        """Give the figures that stand in tables and in the registry, by their short names.
+
+        The ends of an interval stand beside its figure as `<name>_low` and `<name>_high`.
+        """
+        figures = {
             "macro_f1": self.emotions.macro_f1,
             "micro_f1": self.emotions.micro_f1,
             "macro_precision": self.emotions.macro_precision,
@@ -71,14 +80,25 @@ class Evaluation:
             "brier_skill": self.brier_skill,
             "ekman_macro_f1": self.ekman.macro_f1,
             "sentiment_macro_f1": self.sentiment.macro_f1,
+            "ece": self.ece,
             "n": self.n,
         }
+        for name, ends in self.intervals.items():
+            figures |= {f"{name}_low": ends.low, f"{name}_high": ends.high}
+        return figures
 
 
-def evaluate_scores(gold: Floats, scores: Floats, *, thresholds: Floats, prior: Floats) -> Evaluation:
-    """Evaluate `scores` against `gold`; `thresholds` (28,) make labels, `prior` (28,) are the training shares."""
+def evaluate_scores(
+    gold: Floats, scores: Floats, *, thresholds: Floats, prior: Floats, resamples: int = RESAMPLES
+) -> Evaluation:
+    """Evaluate `scores` against `gold`; `thresholds` (28,) make labels, `prior` (28,) are the training shares.
+
+    The intervals come from `resamples` draws of the rows, always the same ones.
+    """
     predicted = scores >= thresholds
     precisions = {name: average_precision(gold[:, i], scores[:, i]) for i, name in enumerate(EMOTIONS)}
+    errors = {name: calibration_error(gold[:, i], scores[:, i]) for i, name in enumerate(EMOTIONS)}
+    drawn = bootstrap(gold, scores, thresholds=thresholds, resamples=resamples)
     brier, reference = brier_score(gold, scores), brier_score(gold, np.broadcast_to(prior, gold.shape))
     return Evaluation(
         n=len(gold),
@@ -89,6 +109,10 @@ def evaluate_scores(gold: Floats, scores: Floats, *, thresholds: Floats, prior: 
         map=float(np.nanmean(list(precisions.values()))),
         brier=brier,
         brier_skill=1.0 - brier / reference if reference else 0.0,
+        calibration_error=errors,
+        ece=float(np.mean(list(errors.values()))),
+        intervals=summary_intervals(drawn),
+        f1_intervals={name: interval(drawn.f1[i]) for i, name in enumerate(EMOTIONS)},
     )
 
 
@@ -98,7 +122,7 @@ def group_figures(gold: Flags, predicted: Flags, groups: Mapping[str, Sequence[s
     gold = np.stack([gold[:, members].any(axis=1) for members in columns], axis=1)
     predicted = np.stack([predicted[:, members].any(axis=1) for members in columns], axis=1)
     hits, called, there = (gold & predicted).sum(axis=0), predicted.sum(axis=0), gold.sum(axis=0)
-    precision, recall, f1 = _ratio(hits, called), _ratio(hits, there), _ratio(2 * hits, called + there)
+    precision, recall, f1 = ratio(hits, called), ratio(hits, there), ratio(2 * hits, called + there)
     labels = {
         name: LabelFigures(float(precision[i]), float(recall[i]), float(f1[i]), int(there[i]))
         for i, name in enumerate(groups)
@@ -108,16 +132,16 @@ def group_figures(gold: Flags, predicted: Flags, groups: Mapping[str, Sequence[s
         macro_precision=float(precision.mean()),
         macro_recall=float(recall.mean()),
         macro_f1=float(f1.mean()),
-        micro_precision=float(_ratio(hits.sum(), called.sum())),
-        micro_recall=float(_ratio(hits.sum(), there.sum())),
-        micro_f1=float(_ratio(2 * hits.sum(), called.sum() + there.sum())),
+        micro_precision=float(ratio(hits.sum(), called.sum())),
+        micro_recall=float(ratio(hits.sum(), there.sum())),
+        micro_f1=float(ratio(2 * hits.sum(), called.sum() + there.sum())),
     )
 
 
 def macro_f1(gold: Floats, predicted: Flags) -> float:
     """Give the mean of the 28 F1s."""
     hits = ((gold > 0) & predicted).sum(axis=0)
-    return float(_ratio(2 * hits, predicted.sum(axis=0) + (gold > 0).sum(axis=0)).mean())
+    return float(ratio(2 * hits, predicted.sum(axis=0) + (gold > 0).sum(axis=0)).mean())
 
 
 def average_precision(gold: Floats, scores: Floats) -> float:
@@ -139,8 +163,3 @@ def average_precision(gold: Floats, scores: Floats) -> float:
 def brier_score(gold: Floats, scores: Floats) -> float:
     """Give the mean squared difference over all cells."""
     return float(np.mean((scores.astype(np.float64) - gold) ** 2))
-
-
-def _ratio(part: Any, whole: Any) -> Any:
-    part, whole = np.asarray(part, dtype=np.float64), np.asarray(whole, dtype=np.float64)
-    return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eqn.evaluation.metrics import Floats, macro_f1
+from eqn.evaluation.arrays import Floats
+from eqn.evaluation.metrics import macro_f1
 
 PULL = 50.0
 """k: with that many rows on dev, an emotion's own threshold and the common one weigh the same."""

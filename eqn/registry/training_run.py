@@ -47,7 +47,7 @@ def train_and_register(
 
     """
     from eqn.model.backbone import backbone_digest
-    from eqn.model.package import read_package
+    from eqn.model.package import FIGURES, read_package
     from eqn.quality.gate import require
     from eqn.training.run import Order, train, training_key
 
@@ -81,7 +81,9 @@ def train_and_register(
         package = train(order, _tracked(run, listener))
         for split, figures in package.metrics.items():
             run.metrics({f"{split}/{name}": value for name, value in figures.items()}, step=0)
-        run.artifact(package.path / "README.md")
+        for name in ("README.md", *FIGURES):  # the card shows the figures that stand beside it
+            if (package.path / name).is_file():
+                run.artifact(package.path / name)
         model = register(package.path, run.id, settings, validation_passed=validation.passed)
     place = settings.models / package.digest  # where a registered version is looked for before it is downloaded
     shutil.rmtree(place, ignore_errors=True)
@@ -107,6 +109,8 @@ def _tracked(run: tracking.Run, listener: Listener) -> Listener:
         figures = {"loss": event.loss, "learning_rate": event.learning_rate, "texts_per_second": event.texts_per_second}
         if event.dev_score is not None:
             figures["dev_macro_f1"] = event.dev_score
+        if event.validation_loss is not None:
+            figures["validation_loss"] = event.validation_loss
         run.metrics({f"{event.stage}/{name}": value for name, value in figures.items()}, step=event.step)
         listener(event)
 

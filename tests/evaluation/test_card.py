@@ -9,14 +9,15 @@ import pytest
 import yaml
 
 from eqn.emotions import EMOTIONS, MEANINGS
-from eqn.evaluation.card import COMPARED, comparison_rows, model_card
+from eqn.evaluation.card import COMPARED, comparison_rows, figure_rows, model_card
 from eqn.evaluation.metrics import Evaluation, evaluate_scores
-from eqn.model.package import Description
+from eqn.model.package import FIGURES, Description
 
 BASELINE = {
     "macro_f1": 0.111, "micro_f1": 0.222, "ekman_macro_f1": 0.333, "sentiment_macro_f1": 0.444, "map": 0.555,
     "brier": 0.0666, "brier_skill": -0.777, "n": 40.0,
 }  # fmt: skip
+"""As version 0.1.0 wrote them: without intervals and calibration error."""
 DESCRIPTION = Description(
     thresholds={name: 0.11 + number / 50 for number, name in enumerate(EMOTIONS)},
     max_tokens=96,
@@ -61,15 +62,18 @@ def test_the_card_shows_every_emotion_with_its_meaning_and_figures(shown_card: s
     assert [row[:2] for row in rows] == [[name, MEANINGS[name]] for name in EMOTIONS]
     for row in rows:
         name, figures = row[0], measured.emotions.labels[row[0]]
-        expected = [DESCRIPTION.thresholds[name], figures.precision, figures.recall, figures.f1]
+        expected = [DESCRIPTION.thresholds[name], figures.precision, figures.recall]
         assert int(row[2]) == figures.support
-        assert [float(cell) for cell in row[3:7]] == pytest.approx(expected, abs=0.005)
+        assert [float(cell) for cell in row[3:6]] == pytest.approx(expected, abs=0.005)
+        ends = measured.f1_intervals[name]
+        assert row[6] == f"{figures.f1:.3f} [{ends.low:.3f}, {ends.high:.3f}]"
+        assert float(row[8]) == pytest.approx(measured.calibration_error[name], abs=0.0005)
 
 
 def test_an_emotion_that_no_row_carries_does_not_break_the_card(shown_card: str, measured: Evaluation) -> None:
     """Its average precision is not defined, and said so; the mean over the others is a number."""
     (line,) = [line for line in shown_card.splitlines() if line.startswith("| grief ")]
-    assert line.endswith("| nan |")
+    assert line.split("|")[-3].strip() == "nan"
     assert math.isfinite(measured.map)
     assert shown_card.count("nan") == 1 + shown_card.count("finance")
 
@@ -79,9 +83,12 @@ def test_the_card_compares_the_model_with_the_baselines(shown_card: str, measure
     head, *rows = next(table for table in _tables(shown_card) if table[0][0] == "model")
     assert head == ["model", *COMPARED, "rows"]
     by_name = {row[0]: row[1:] for row in rows}
-    assert by_name["a baseline"] == ["0.111", "0.222", "0.333", "0.444", "0.555", "0.0666", "-0.777", "40"]
-    assert float(by_name["this model (toy)"][0]) == pytest.approx(measured.emotions.macro_f1, abs=0.0005)
-    assert [float(row[1]) for row in rows] == sorted((float(row[1]) for row in rows), reverse=True)
+    assert by_name["a baseline"] == ["0.111", "0.222", "0.333", "0.444", "0.555", "0.0666", "-0.777", "-", "40"]
+    ends = measured.intervals["macro_f1"]
+    assert by_name["this model (toy)"][0] == f"{measured.emotions.macro_f1:.3f} [{ends.low:.3f}, {ends.high:.3f}]"
+    assert by_name["this model (toy)"][-2] == f"{measured.ece:.4f}"
+    best = [float(row[1].split()[0]) for row in rows]
+    assert best == sorted(best, reverse=True)
 
 
 def test_the_card_shows_the_groups_figures(shown_card: str, measured: Evaluation) -> None:
@@ -130,3 +137,40 @@ def test_a_table_of_models_is_sorted_by_macro_f1() -> None:
     """The best model stands first, whatever order they came in."""
     figures = {name: BASELINE | {"macro_f1": f1} for name, f1 in (("b", 0.2), ("a", 0.1), ("c", 0.3))}
     assert [row["model"] for row in comparison_rows(figures)] == ["c", "b", "a"]
+
+
+def test_a_table_shows_intervals_where_they_are_known() -> None:
+    """Of macro F1 and mAP; a model that was measured without them stands in the same table, with a dash for the ECE."""
+    ends = {"macro_f1_low": 0.1, "macro_f1_high": 0.1239, "map_low": 0.5, "map_high": 0.6, "micro_f1_low": 0.2}
+    new, old = comparison_rows({"new": BASELINE | ends | {"ece": 0.01234}, "old": BASELINE})
+    assert (new["macro F1"], new["mAP"], new["micro F1"]) == ("0.111 [0.100, 0.124]", "0.555 [0.500, 0.600]", "0.222")
+    assert (old["macro F1"], old["mAP"], old["micro F1"]) == ("0.111", "0.555", "0.222")
+    assert (new["ECE"], old["ECE"]) == ("0.0123", "-")
+    (least,) = comparison_rows({"least": {"macro_f1": 0.5}})
+    assert set(least.values()) == {"least", "0.500", "-"}
+
+
+def test_a_table_can_be_turned_around() -> None:
+    """A row for each figure, a column for each model: the same cells."""
+    figures = {name: BASELINE | {"macro_f1": f1} for name, f1 in (("a", 0.1), ("b", 0.2))}
+    turned, rows = figure_rows(figures), comparison_rows(figures)
+    assert [list(row) for row in turned] == [["figure", "b", "a"]] * len(turned)
+    for model in rows:
+        assert {row["figure"]: row[model["model"]] for row in turned} | {"model": model["model"]} == model
+
+
+def test_the_card_embeds_the_figures_of_its_package(measured: Evaluation) -> None:
+    """By relative name, each with how to read it; a card without figures has no such section, and names no file."""
+    card = model_card(DESCRIPTION, measured, {}, FIGURES)
+    section = card.split("## Figures\n", 1)[1].split("\n## ", 1)[0]
+    images = [line for line in section.splitlines() if line.startswith("!")]
+    assert images == [f"![{name.removesuffix('.png')}]({name})" for name in FIGURES]
+    explained = [part.strip() for part in section.split("![")[1:]]
+    assert all(len(part.splitlines()[-1]) > 40 for part in explained)
+
+    some = model_card(DESCRIPTION, measured, {}, FIGURES[:1])
+    assert (FIGURES[0] in some, FIGURES[1] in some) == (True, False)
+    none = model_card(DESCRIPTION, measured, {})
+    assert "## Figures\n" not in none
+    assert ".png" not in none
+    assert card.replace("## Figures\n" + section + "\n", "") == none

@@ -11,6 +11,7 @@ from sklearn.metrics import average_precision_score, brier_score_loss, f1_score,
 
 from eqn.corpus.goemotions import Corpus
 from eqn.emotions import EKMAN, EMOTIONS, INDEX, SENTIMENT
+from eqn.evaluation.calibration import calibration_error
 from eqn.evaluation.metrics import (
     average_precision,
     brier_score,
@@ -101,6 +102,29 @@ def test_a_prior_that_is_never_wrong_leaves_nothing_to_gain() -> None:
     assert evaluate_scores(gold, 0.9 * gold, thresholds=HALVES, prior=gold[0]).brier_skill == 0
 
 
+def test_the_calibration_error_is_the_mean_of_the_emotions_own(random_case: Case) -> None:
+    """28 errors of single emotions, not one of all cells pooled."""
+    gold, scores, thresholds = random_case
+    evaluation = evaluate_scores(gold, scores, thresholds=thresholds, prior=HALVES, resamples=1)
+    expected = [calibration_error(gold[:, i], scores[:, i]) for i in range(28)]
+    assert list(evaluation.calibration_error.items()) == list(zip(EMOTIONS, expected, strict=True))
+    assert evaluation.ece == pytest.approx(np.mean(expected))
+
+
+def test_the_figures_lie_in_their_intervals() -> None:
+    """With rows enough for a bootstrap; the interval is the same each time, and so is the whole evaluation."""
+    draw = np.random.default_rng(0)
+    gold = (draw.random((300, 28)) < 0.2).astype(np.float32)
+    scores = np.clip(0.3 * gold + 0.6 * draw.random((300, 28)), 0, 1).astype(np.float32)
+    evaluation = evaluate_scores(gold, scores, thresholds=HALVES, prior=HALVES)
+    figures = evaluation.summary()
+    for name in evaluation.intervals:
+        assert figures[f"{name}_low"] < figures[name] < figures[f"{name}_high"]
+    for name, ends in evaluation.f1_intervals.items():
+        assert ends.low < evaluation.emotions.labels[name].f1 < ends.high
+    assert evaluate_scores(gold, scores, thresholds=HALVES, prior=HALVES) == evaluation
+
+
 def _flags(*rows: str) -> NDArray[np.bool_]:
     flags = np.zeros((len(rows), 28), dtype=bool)
     for row, names in enumerate(rows):
@@ -163,7 +187,12 @@ def test_the_summary_holds_the_evaluations_figures_by_their_short_names(random_c
         "brier_skill": evaluation.brier_skill,
         "ekman_macro_f1": evaluation.ekman.macro_f1,
         "sentiment_macro_f1": evaluation.sentiment.macro_f1,
+        "ece": evaluation.ece,
         "n": len(gold),
+    } | {
+        f"{name}_{end}": getattr(evaluation.intervals[name], end)
+        for name in ("macro_f1", "micro_f1", "map", "brier")
+        for end in ("low", "high")
     }
 
 

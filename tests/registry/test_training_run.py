@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -18,7 +19,7 @@ from eqn.emotions import EMOTIONS, MEANINGS
 from eqn.errors import DataRefused
 from eqn.evaluation.evaluate import baseline_figures
 from eqn.model.backbone import backbone_digest
-from eqn.model.package import read_package
+from eqn.model.package import FIGURES, read_package
 from eqn.records import Finding, Validation
 from eqn.registry.connection import connect
 from eqn.registry.resolution import resolve
@@ -138,7 +139,22 @@ def test_mlflow_knows_the_whole_training(train_here: Train, settings: Settings, 
     assert (dataset.name, dataset.digest) == ("small", corpus.ref.digest[:36])
     assert run.data.tags["eqn.validation"] == "passed"
     assert run.data.tags["eqn.validation.findings"] == "1"
-    assert "README.md" in {file.path for file in client.list_artifacts(run.info.run_id)}
+    for name in ("ece", "macro_f1_low", "map_high", "brier_low"):
+        assert run.data.metrics[f"test/{name}"] == pytest.approx(trained.metrics["test"][name])
+
+
+def test_the_card_in_mlflow_stands_beside_its_figures(train_here: Train, settings: Settings) -> None:
+    """Every image that the card embeds is found beside it, the very file of the package."""
+    package = Path(train_here().model.path)
+
+    client: Any = connect(settings)
+    run = client.get_model_version("eqn", "1").run_id
+    kept = {file.path for file in client.list_artifacts(run) if not file.is_dir}
+    assert kept == {"README.md", *(name for name in FIGURES if (package / name).is_file())}
+    embedded = re.findall(r"!\[.*\]\((.*)\)", (package / "README.md").read_text("utf-8"))
+    assert set(embedded) == kept - {"README.md"}
+    for name in kept:
+        assert Path(client.download_artifacts(run, name)).read_bytes() == (package / name).read_bytes()
 
 
 def test_the_same_training_is_not_done_twice(train_here: Train, settings: Settings) -> None:

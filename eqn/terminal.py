@@ -97,12 +97,12 @@ def training_progress(console: Console) -> Iterator[Listener]:
 
 
 def lines(write: Callable[[str], None], *, every: float = _SECONDS_BETWEEN_LINES) -> Listener:
-    """Give a listener that writes a line every so many seconds, at each check on dev, and at the end of a stage."""
+    """Give a listener that writes a line every so many seconds, at each check, and at the end of a stage."""
     last = [0.0]
 
     def listen(event: Event) -> None:
         now = time.monotonic()
-        if event.dev_score is not None or event.step == event.steps or now - last[0] >= every:
+        if _checked(event) or event.step == event.steps or now - last[0] >= every:
             last[0] = now
             left = f", {event.seconds_left:.0f} s left" if event.step < event.steps else ""
             write(f"{event.stage}: step {event.step} of {event.steps}, {_figures(event)}{left}")
@@ -111,8 +111,14 @@ def lines(write: Callable[[str], None], *, every: float = _SECONDS_BETWEEN_LINES
 
 
 def _figures(event: Event) -> str:
-    dev = f", dev macro-F1 {event.dev_score:.3f}" if event.dev_score is not None else ""
-    return f"loss {event.loss:.4f}, {event.texts_per_second:.0f} texts/s{dev}"
+    checked = f", {_checked(event)}" if _checked(event) else ""
+    return f"loss {event.loss:.4f}, {event.texts_per_second:.0f} texts/s{checked}"
+
+
+def _checked(event: Event) -> str:
+    if event.dev_score is not None:
+        return f"dev macro-F1 {event.dev_score:.3f}"
+    return f"validation loss {event.validation_loss:.4f}" if event.validation_loss is not None else ""
 
 
 @contextlib.contextmanager
@@ -167,7 +173,7 @@ class Speed:
 
 def show_outcome(release: ReleaseRef, figures: Sequence[Mapping[str, str]], *, data_docs: str, model: str) -> None:
     """Show the main job's figures, and say where everything is that it left."""
-    shown = ("model", "macro F1", "micro F1", "mAP", "Brier skill")
+    shown = ("model", "macro F1", "mAP", "ECE")  # what fits 80 columns
     Console().print(table("figures on test", [{name: row[name] for name in shown} for row in figures]))
     command = os.path.relpath(Path(sys.executable).with_name("eqn"))
     done = "is already published as" if release.already_published else "is published as"

@@ -24,8 +24,8 @@ def plain(text: str) -> str:
     return re.sub(r"\x1b\[[0-9;]*m", "", text)
 
 
-def event(step: int, *, stage: str = "training", dev: float | None = None) -> Event:
-    return Event(stage, step, 100, step / 50, 0.5, 1e-4, 123.4, 9.0, dev)
+def event(step: int, *, stage: str = "training", dev: float | None = None, validation: float | None = None) -> Event:
+    return Event(stage, step, 100, step / 50, 0.5, 1e-4, 123.4, 9.0, dev, validation)
 
 
 @pytest.mark.parametrize(
@@ -86,6 +86,20 @@ def test_training_without_a_terminal_is_told_in_lines() -> None:
     assert "left" not in said[2]
 
 
+def test_a_check_on_held_out_rows_is_told_like_one_on_dev() -> None:
+    """It has its line at once, with the loss; a step without a check says nothing of either."""
+    said: list[str] = []
+    listen = lines(said.append, every=3600.0)
+    listen(event(10))
+    listen(event(20, validation=0.03125))
+    listen(event(30))
+    assert len(said) == 2
+    assert "validation" not in said[0]
+    assert said[1].startswith("training: step 20 of 100, ")
+    assert "validation loss 0.0312" in said[1]
+    assert "dev" not in said[1]
+
+
 def test_training_goes_to_standard_error_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     """Standard output belongs to results."""
     with training_progress(Console(stderr=True)) as listen:
@@ -137,7 +151,7 @@ def test_annotation_is_shown_in_either_place(capsys: pytest.CaptureFixture[str])
 @pytest.mark.parametrize(("before", "said"), [(False, "is published as"), (True, "is already published as")])
 def test_the_outcome_names_every_place(capsys: pytest.CaptureFixture[str], *, before: bool, said: str) -> None:
     """After the main job a person finds figures, release, card, Data Docs and the commands to go on with."""
-    figures = [dict.fromkeys(("model", "macro F1", "micro F1", "mAP", "Brier skill", "rows"), "0.5")]
+    figures = [dict.fromkeys(("model", "macro F1", "mAP", "ECE", "rows"), "0.5")]
     release = ReleaseRef("inbox", 2, "/store/inbox/files/ab", 1234, 5, already_published=before)
     show_outcome(release, figures, data_docs="/state/data_docs/index.html", model="/state/models/cd")
 

@@ -60,6 +60,15 @@ def corpus_in(directory: Path | None) -> "Corpus":
     return choose_corpus(directory)
 
 
+def backbones_folder() -> Path:
+    """Give the folder of fetched backbones, on a machine without the pipeline's packages too."""
+    try:
+        from eqn.settings import load_settings
+    except ModuleNotFoundError:
+        return Path.home() / ".cache" / "eqn" / "backbones"
+    return load_settings().backbones
+
+
 def package_of(model: str) -> "Package":
     """Read the package that a person named: a directory, or something in the registry."""
     from eqn.model.package import read_package

@@ -5,13 +5,33 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eqn.commands.shared import DataDirectory, Json, corpus_in, out, package_of, people, print_json, say
+from eqn.commands.shared import (
+    DataDirectory,
+    Json,
+    backbones_folder,
+    corpus_in,
+    out,
+    package_of,
+    people,
+    print_json,
+    say,
+)
+from eqn.errors import UsageError
 from eqn.records import as_json
 
 if TYPE_CHECKING:
+    from eqn.evaluation.intervals import Difference
     from eqn.evaluation.metrics import Evaluation
+    from eqn.model.package import Package
+    from eqn.training.recipes import Recipe as ChosenRecipe
 
-Recipe = Annotated[str, typer.Option(help="eqn: two stages, expanded labels. plain: one stage.")]
+Recipe = Annotated[
+    str, typer.Option(help="eqn: two stages, expanded labels. plain: one stage. paper: as the authors published it.")
+]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the recipe; may be repeated."),
+]
 Backbone = Annotated[
     str, typer.Option(help="minilm, tiny, a directory, or the name of a BERT on the Hugging Face hub.")
 ]
@@ -23,6 +43,7 @@ def train(
     *,
     data: DataDirectory = None,
     recipe: Recipe = "eqn",
+    changes: Changes = None,
     backbone: Backbone = "minilm",
     seed: Seed = 0,
     out: Out = None,
@@ -33,21 +54,33 @@ def train(
     Without --out the data is validated, and the model is tracked and registered in MLflow. With --out its package is
     written there and nothing else is touched; with --data besides, torch and transformers suffice.
 
-    Examples: eqn train --data goemotions; eqn train --data goemotions --recipe plain --seed 1 --out model
-    """
-    from eqn.evaluation.card import comparison_rows
-    from eqn.terminal import table
+    On several GPUs, torchrun starts the command: each process computes its part of every batch.
 
-    if out is None:
-        where, metrics = _train_and_register(data, recipe, backbone=backbone, seed=seed)
-        then = "eqn promote"
-    else:
-        where, metrics = _train_to(out, data, recipe, backbone=backbone, seed=seed)
-        then = f'eqn annotate --model {out} --text "I can\'t stop smiling"'
+    Examples: eqn train --data goemotions; eqn train --data goemotions --recipe plain --seed 1 --out model;
+    eqn train --recipe paper --backbone bert-base-cased --seed 42 --set drop_multiple_labels=true;
+    torchrun --nproc-per-node 2 $(which eqn) train --data goemotions --out model
+    """
+    from eqn.evaluation.card import figure_rows
+    from eqn.exits import translated
+    from eqn.terminal import table
+    from eqn.training.distributed import joined
+    from eqn.training.recipes import recipe_with
+
+    with joined() as team, translated():
+        if not team.leads:
+            _follow()
+            return
+        chosen = recipe_with(recipe, changes or [])
+        if out is None:
+            where, metrics = _train_and_register(data, chosen, backbone=backbone, seed=seed)
+            then = "eqn promote"
+        else:
+            where, metrics = _train_to(out, data, chosen, backbone=backbone, seed=seed)
+            then = f'eqn annotate --model {out} --text "I can\'t stop smiling"'
     if json:
         print_json({"model": where, "metrics": as_json(metrics)})
         return
-    rows = comparison_rows({f"{recipe} on {split}": figures for split, figures in metrics.items()})
+    rows = figure_rows({f"{chosen.name} on {split}": figures for split, figures in metrics.items()})
     people.print(table(where, rows))
     say(f"Next: {then}")
 
@@ -59,82 +92,142 @@ def evaluate(
     *,
     data: DataDirectory = None,
     split: Annotated[str, typer.Option(help="train, dev or test.")] = "test",
+    against: Annotated[
+        str | None, typer.Option(help="A second model, for comparison on the same rows.", show_default=False)
+    ] = None,
+    figures: Annotated[
+        Path | None, typer.Option(help="Draw the model's figures into this new directory.", show_default=False)
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Evaluate a model on a split: precision, recall, F1, average precision, Brier.
+    """Evaluate a model on a split: precision, recall, F1, average precision, Brier, calibration error.
 
-    Example: eqn evaluate champion --data goemotions --split test
+    In brackets stand 95 % bootstrap intervals. With --against, the intervals of the differences say whether the rows
+    tell the two models apart.
+
+    Example: eqn evaluate champion --data goemotions --split test --against 1
     """
-    from eqn.evaluation.card import comparison_rows
-    from eqn.evaluation.evaluate import evaluate_package
-    from eqn.terminal import table
+    from eqn.evaluation.evaluate import measure_package
+    from eqn.evaluation.figures import draw_figures, require_drawable, write_figures
+    from eqn.evaluation.intervals import paired_difference
 
-    package = package_of(model)
-    evaluation = evaluate_package(package, corpus_in(data), split)
+    if figures:
+        require_drawable(figures)
+    packages, corpus = _packages_by_name(model, against), corpus_in(data)
+    measured = {name: measure_package(package, corpus, split) for name, package in packages.items()}
+    (name, first), *others = measured.items()
+    differences = {
+        other: paired_difference(first.gold, (first.scores, first.thresholds), (second.scores, second.thresholds))
+        for other, second in others
+    }
+    if figures:
+        drawn = draw_figures(
+            first.gold, first.scores, first.evaluation, thresholds=first.thresholds, model=name, split=split
+        )
+        write_figures(drawn, figures)
+    evaluations = {key: found.evaluation for key, found in measured.items()}
     if json:
-        print_json(evaluation.summary() | {"evaluation": as_json(evaluation)})
-        return
-    out.print(table(f"{model} on {split}", comparison_rows({str(package.recipe.get("name")): evaluation.summary()})))
-    out.print(table("each emotion", _emotion_rows(evaluation)))
+        print_json(_evaluation_facts(evaluations, differences))
+    else:
+        _print_evaluation(f"{model} on {split}", evaluations, differences)
+        if figures:
+            say(f"The figures are in {figures}")
 
 
 Figures = dict[str, dict[str, float]]
 
 
-def _train_and_register(data: Path | None, recipe: str, *, backbone: str, seed: int) -> tuple[str, Figures]:
+def _follow() -> None:
+    from eqn.training.run import follow
+
+    follow()
+
+
+def _train_and_register(data: Path | None, recipe: "ChosenRecipe", *, backbone: str, seed: int) -> tuple[str, Figures]:
     from eqn.quality.inputs import validated_corpus
     from eqn.registry.training_run import train_and_register
     from eqn.settings import load_settings
     from eqn.terminal import training_progress
-    from eqn.training.recipes import recipe_named
 
-    settings, chosen, corpus = load_settings(), recipe_named(recipe), corpus_in(data)
+    settings, corpus = load_settings(), corpus_in(data)
     validation = validated_corpus(corpus, docs=settings.data_docs)
     with training_progress(people) as listener:
         trained = train_and_register(
-            settings, corpus, validation, chosen, backbone=backbone, seed=seed, listener=listener
+            settings, corpus, validation, recipe, backbone=backbone, seed=seed, listener=listener
         )
     if trained.reused:
         people.print(f"{trained.model} was trained by this recipe on this data before.", highlight=False)
     return str(trained.model), {split: dict(figures) for split, figures in trained.metrics.items()}
 
 
-def _train_to(out: Path, data: Path | None, recipe: str, *, backbone: str, seed: int) -> tuple[str, Figures]:
+def _train_to(out: Path, data: Path | None, recipe: "ChosenRecipe", *, backbone: str, seed: int) -> tuple[str, Figures]:
     from eqn.terminal import training_progress
-    from eqn.training.recipes import recipe_named
     from eqn.training.run import Order, train
 
     order = Order(
         corpus=corpus_in(data),
-        recipe=recipe_named(recipe),
+        recipe=recipe,
         backbone=backbone,
         seed=seed,
         out=out,
-        backbones=_backbones(),
+        backbones=backbones_folder(),
     )
     with training_progress(people) as listener:
         package = train(order, listener)
     return str(package.path), {split: dict(figures) for split, figures in package.metrics.items()}
 
 
-def _backbones() -> Path:
-    """Give the folder of fetched backbones, on a machine without the pipeline's packages too."""
-    try:
-        from eqn.settings import load_settings
-    except ModuleNotFoundError:
-        return Path.home() / ".cache" / "eqn" / "backbones"
-    return load_settings().backbones
+def _packages_by_name(model: str, against: str | None) -> "dict[str, Package]":
+    """Give one package or two by their recipes' names, with the digest's beginning where these are the same."""
+    packages = [package_of(name) for name in (model, against) if name is not None]
+    if len({package.digest for package in packages}) < len(packages):
+        raise UsageError(f"expected another model than {model} to compare it with; {against} is the same one.")
+    names = [str(package.recipe.get("name")) for package in packages]
+    if len(set(names)) < len(names):
+        names = [f"{name} {package.digest[:8]}" for name, package in zip(names, packages, strict=True)]
+    return dict(zip(names, packages, strict=True))
+
+
+def _evaluation_facts(
+    evaluations: "dict[str, Evaluation]", differences: "dict[str, dict[str, Difference]]"
+) -> dict[str, object]:
+    """Give the first model's figures, and below `against` the other's and how far the first is above it."""
+    facts: list[dict[str, object]] = [
+        {"model": name, **evaluation.summary(), "evaluation": as_json(evaluation)}
+        for name, evaluation in evaluations.items()
+    ]
+    for other in facts[1:]:
+        facts[0]["against"] = other | {"difference": as_json(differences[str(other["model"])])}
+    return facts[0]
+
+
+def _print_evaluation(
+    title: str, evaluations: "dict[str, Evaluation]", differences: "dict[str, dict[str, Difference]]"
+) -> None:
+    from eqn.evaluation.card import figure_rows
+    from eqn.terminal import table
+
+    first = next(iter(evaluations))
+    out.print(table(title, figure_rows({name: evaluation.summary() for name, evaluation in evaluations.items()})))
+    for other, found in differences.items():
+        for head, key in (("macro F1", "macro_f1"), ("mAP", "map")):
+            say(f"{head} of {first} minus that of {other}: {found[key]}")
+        say("")
+    out.print(table(f"each emotion by {first}; AP is average precision", _emotion_rows(evaluations[first])))
 
 
 def _emotion_rows(evaluation: "Evaluation") -> list[dict[str, object]]:
+    from eqn.evaluation.card import with_interval
+
     return [
         {
             "emotion": name,
             "rows": figures.support,
             "precision": f"{figures.precision:.3f}",
             "recall": f"{figures.recall:.3f}",
-            "F1": f"{figures.f1:.3f}",
-            "average precision": f"{evaluation.average_precision[name]:.3f}",
+            "F1": with_interval(figures.f1, evaluation.f1_intervals[name]),
+            "AP": f"{evaluation.average_precision[name]:.3f}",
+            "ECE": f"{evaluation.calibration_error[name]:.3f}",
         }
         for name, figures in evaluation.emotions.labels.items()
     ]

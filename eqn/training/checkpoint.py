@@ -6,6 +6,7 @@ place in the run. It is replaced in one step, so that a kill while writing leave
 
 import dataclasses
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,10 @@ class Place:
     """Where a stage stands."""
 
     step: int = 0
-    best_score: float = -1.0
+    best_score: float = -math.inf
     best_step: int = 0
     history: list[dict[str, float]] = dataclasses.field(default_factory=list)
-    """Checks on dev so far: step, score, loss."""
+    """Checks so far: step, score, loss."""
 
 
 def save_checkpoint(

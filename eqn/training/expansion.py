@@ -1,11 +1,12 @@
 """Label expansion, EQN's idea: cells nobody labelled get the energy that a first model sees in them.
 
 The published code (arXiv 2411.06160, eqn.py of 2025-06-26) predicts the rows on which stage A was trained, loses the
-labels of multi-label rows, and keeps targets outside [0, 1]. Here stage A predicts only rows it never saw, every gold
-cell stays 1, and targets are clipped to [0, 1].
+labels of multi-label rows, and keeps targets outside [0, 1]. The recipe `eqn` predicts only rows that stage A never
+saw, keeps every gold cell at 1, and clips targets to [0, 1]; `paper` does as published, but for the lost labels.
 """
 
 import hashlib
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -23,8 +24,10 @@ def assign_folds(texts: Sequence[str], folds: int, seed: int) -> NDArray[np.int6
     return np.fromiter((fold_of[text] for text in texts), dtype=np.int64, count=len(texts))
 
 
-def expand(gold: NDArray[np.float32], predicted: NDArray[np.float32], *, expansion: float = 1.0) -> NDArray[np.float32]:
-    """Give stage B's targets from labels and out-of-fold predictions, both (rows, 28).
+def expand(
+    gold: NDArray[np.float32], predicted: NDArray[np.float32], *, expansion: float = 1.0, bounded: bool = True
+) -> NDArray[np.float32]:
+    """Give stage B's targets from labels and predictions, both (rows, 28); `bounded` clips them to [0, 1].
 
     >>> expand(np.float32([[1, 0, 0]]), np.float32([[0.3, 0.4, -0.1]]), expansion=0.5).tolist()
     [[1.0, 0.20000000298023224, 0.0]]
@@ -39,5 +42,25 @@ def expand(gold: NDArray[np.float32], predicted: NDArray[np.float32], *, expansi
         raise ValueError("expected labels of 0 and 1")
     if not np.isfinite(predicted).all():
         raise ValueError("expected predictions that are numbers")
-    targets: NDArray[np.float32] = np.maximum(gold, expansion * np.clip(predicted, 0, 1)).astype(np.float32)
+    energies = np.clip(predicted, 0, 1) if bounded else predicted
+    targets: NDArray[np.float32] = np.where(gold == 1, 1, expansion * energies).astype(np.float32)
     return targets
+
+
+def without_multiple_labels(gold: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Give the labels, (rows, 28), with none in the rows that have several.
+
+    That is what the published code makes of them: it looks a row's label string up as a whole, and "3,27" is no label.
+    """
+    single: NDArray[np.float32] = np.where(gold.sum(axis=1, keepdims=True) > 1, 0, gold).astype(np.float32)
+    return single
+
+
+def hold_out(rows: int, share: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Give the rows to train on and the held-out ones: the split that scikit-learn's `train_test_split` draws.
+
+    The published code calls it with a share of 0.1 and the seed 42.
+    """
+    drawn = np.random.RandomState(seed).permutation(rows)
+    held_out = math.ceil(share * rows)
+    return drawn[held_out:], drawn[:held_out]

@@ -4,18 +4,21 @@ import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
+from eqn.errors import UsageError
 from eqn.model.batching import BatchPlan, sorted_batches
 from eqn.model.encoding import padded
 from eqn.model.network import EmotionNetwork
 from eqn.model.scoring import autocast
 from eqn.training.checkpoint import Place, load_checkpoint, save_checkpoint
+from eqn.training.distributed import Team
 from eqn.training.order import epoch_batches
 from eqn.training.progress import Event, Listener
 from eqn.training.recipes import Recipe
@@ -24,6 +27,9 @@ _SECONDS_BETWEEN_CHECKPOINTS = 60.0
 _STEPS_BETWEEN_EVENTS = 10
 _AT_ONCE = BatchPlan(rows=1024, tokens=4096)
 """What is computed together; 64 rows of 64 tokens fit."""
+
+LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"bce": binary_cross_entropy_with_logits, "mse": mse_loss}
+"""Each recipe's loss of outputs and targets, both (rows, 28): the mean over all cells."""
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -41,7 +47,11 @@ class Stage:
     precision: torch.dtype
     checkpoint: Path
     score: Callable[[], float] | None = None
-    """Gives dev's score of the network as it is; None trains to the end and takes what is there."""
+    """Gives a score of the network as it is, higher is better; None trains to the end and takes what is there."""
+    scored_by: Literal["dev", "validation"] = "dev"
+    """What the score is: dev's macro-F1, or the negative loss on held-out training rows."""
+    team: Team = dataclasses.field(default_factory=Team)
+    """The processes that train this together; each has a stage of its own, with all the rows."""
 
 
 def fit(stage: Stage, listener: Listener) -> Place:
@@ -50,13 +60,14 @@ def fit(stage: Stage, listener: Listener) -> Place:
     Goes on from `stage.checkpoint` when there is one.
 
     Raises:
-        FloatingPointError: the loss is no number.
+        UsageError: the loss is no number any more.
 
     """
     torch.manual_seed(stage.seed)
     run = _Run(stage)
     found = load_checkpoint(stage.checkpoint, stage.network, run.optimizer)
     place, best = found or (Place(), {})
+    stage.team.agree(place.step, f"the step at which {stage.checkpoint} stands")
     saved = time.monotonic()
     stage.network.train()
     for step in range(place.step, run.steps):
@@ -67,7 +78,7 @@ def fit(stage: Stage, listener: Listener) -> Place:
             best = _check(stage, place, best, run.mean_loss())
         if due or place.step % _STEPS_BETWEEN_EVENTS == 0 or place.step == run.steps:
             listener(run.event(place, checked=due))
-        if due or time.monotonic() - saved > _SECONDS_BETWEEN_CHECKPOINTS:
+        if stage.team.leads and (due or time.monotonic() - saved > _SECONDS_BETWEEN_CHECKPOINTS):
             save_checkpoint(stage.checkpoint, stage.network, run.optimizer, best, place)
             saved = time.monotonic()
     if best:
@@ -77,10 +88,10 @@ def fit(stage: Stage, listener: Listener) -> Place:
 
 
 def _check(stage: Stage, place: Place, best: dict[str, Tensor], loss: float) -> dict[str, Tensor]:
-    """Score the network on dev, note it in `place`, and give the weights that are now the best."""
+    """Score the network, note it in `place`, and give the weights that are now the best."""
     assert stage.score is not None  # noqa: S101  for the type checker
-    score = stage.score()
-    place.history.append({"step": place.step, "dev_score": score, "loss": loss})
+    score = stage.team.from_leader(stage.score)
+    place.history.append({"step": place.step, "score": score, "loss": loss})
     if score <= place.best_score:
         return best
     place.best_score, place.best_step = score, place.step
@@ -106,18 +117,23 @@ class _Run:
 
     def learn(self, step: int) -> None:
         """Take one step."""
-        recipe = self.stage.recipe
+        recipe, team = self.stage.recipe, self.stage.team
         if step // self.per_epoch != self._epoch:
             self._epoch = step // self.per_epoch
-            self._batches = epoch_batches(self.lengths, self.batch, seed=(self.stage.seed, self._epoch))
+            self._batches = epoch_batches(
+                self.lengths, self.batch, pool=recipe.pool, seed=(self.stage.seed, self._epoch)
+            )
         rows = self._batches[step % self.per_epoch]
+        part = team.part(rows)
+        team.seed(self.stage.seed, step)
         self.optimizer.zero_grad(set_to_none=True)
         for group in self.optimizer.param_groups:
             group["lr"] = group["rate"] * learning_rate(step, self.steps, recipe)
         loss = torch.zeros((), device=self.device)
         # A batch of long rows is computed in pieces: the gradient is the same, the memory bounded.
-        for piece in sorted_batches([self.lengths[row] for row in rows], _AT_ONCE):
-            loss += self._backward([rows[position] for position in piece], share=len(piece) / len(rows))
+        for piece in sorted_batches([self.lengths[row] for row in part], _AT_ONCE):
+            loss += self._backward([part[position] for position in piece], share=len(piece) / len(rows))
+        team.add_up([loss, *(_gradient(parameter) for parameter in self.stage.network.parameters())])
         torch.nn.utils.clip_grad_norm_(self.stage.network.parameters(), recipe.clip)
         self.optimizer.step()
         self._losses.append(loss)
@@ -129,13 +145,13 @@ class _Run:
         ids, mask = padded([self.stage.ids[row] for row in rows], pad=self.pad, device=self.device)
         targets = torch.from_numpy(self.stage.targets[rows]).to(self.device)
         with autocast(self.device, self.stage.precision):
-            logits = self.stage.network(ids, mask)
-        loss = share * binary_cross_entropy_with_logits(logits.float(), targets)
+            outputs = self.stage.network(ids, mask)
+        loss = share * LOSSES[self.stage.recipe.loss](outputs.float(), targets)
         loss.backward()  # type: ignore[no-untyped-call]  # torch
         return loss.detach()
 
     def check_due(self, step: int) -> bool:
-        """Tell whether dev is due after `step` steps: `checks` times, evenly, and at the end."""
+        """Tell whether a check is due after `step` steps: `checks` times, evenly, and at the end."""
         checks = self.stage.recipe.checks
         return step * checks // self.steps != (step - 1) * checks // self.steps
 
@@ -145,7 +161,10 @@ class _Run:
             self._loss = float(torch.stack(self._losses).mean())
             self._losses.clear()
         if not np.isfinite(self._loss):
-            raise FloatingPointError(f"the loss of {self.stage.name} is no number: lower the learning rate")
+            raise UsageError(
+                f"the loss of {self.stage.name} is no number any more.",
+                todo=f"Lower the learning rate: {self.stage.recipe.learning_rate} is too high for this network.",
+            )
         return self._loss
 
     def event(self, place: Place, *, checked: bool) -> Event:
@@ -160,16 +179,24 @@ class _Run:
             learning_rate=self.optimizer.param_groups[0]["lr"],
             texts_per_second=self._texts / seconds,
             seconds_left=(self.steps - place.step) * seconds / self._done,
-            dev_score=place.history[-1]["dev_score"] if checked else None,
+            dev_score=place.history[-1]["score"] if checked and self.stage.scored_by == "dev" else None,
+            validation_loss=-place.history[-1]["score"] if checked and self.stage.scored_by == "validation" else None,
         )
 
 
 def learning_rate(step: int, steps: int, recipe: Recipe) -> float:
     """Give the learning rate of `step` (0 is the first): linear up over the warm-up, then linear down to 0."""
-    warmup = max(1, round(recipe.warmup * steps))
+    warmup = round(recipe.warmup * steps)
     if step < warmup:
         return recipe.learning_rate * (step + 1) / warmup
     return recipe.learning_rate * (steps - step) / max(1, steps - warmup)
+
+
+def _gradient(parameter: Tensor) -> Tensor:
+    """Give a parameter's gradient: zeros where this process had no row of the batch."""
+    if parameter.grad is None:
+        parameter.grad = torch.zeros_like(parameter)
+    return parameter.grad
 
 
 def _optimizer(network: EmotionNetwork, recipe: Recipe) -> torch.optim.Optimizer:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Event:
-    """One step, or one check on dev."""
+    """One step, or one check."""
 
     stage: str
     """`stage A fold 1 of 2`, `stage B`, or `training` where there is one stage."""
@@ -24,6 +24,8 @@ class Event:
     """Of this stage, at the present speed."""
     dev_score: float | None = None
     """Dev's macro-F1, at a check."""
+    validation_loss: float | None = None
+    """Loss on the held-out training rows, at a check of a recipe that holds some out."""
 
 
 Listener = Callable[[Event], None]

@@ -2,7 +2,8 @@
 
 import dataclasses
 import math
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, get_type_hints
 
 from eqn.errors import UsageError
 
@@ -14,11 +15,18 @@ class Recipe:
     name: str
     """How people call it."""
     folds: int = 0
-    """Folds of stage A, whose out-of-fold predictions expand the labels; 0 trains on the given labels alone."""
+    """Folds of stage A, whose out-of-fold predictions expand the labels; 0 trains on the given labels alone, 1 lets
+    stage A predict the very rows that it was trained on, as the published code does."""
     expansion: float = 1.0
-    """What an unlabelled cell's target is of its out-of-fold prediction: 1 takes it whole, 0 ignores it."""
-    pooling: Literal["mean", "cls"] = "mean"
-    """How token states become one vector."""
+    """What an unlabelled cell's target is of its prediction by stage A: 1 takes it whole, 0 ignores it."""
+    bounded_targets: bool = True
+    """Predictions are clipped to [0, 1] before they become targets; the published code takes them as they are."""
+    drop_multiple_labels: bool = False
+    """A row with several labels is trained as if it had none: the published code's defect, for comparison only."""
+    loss: Literal["bce", "mse"] = "bce"
+    """Binary cross-entropy of sigmoids; or squared error of outputs without activation, clipped to be intensities."""
+    pooling: Literal["mean", "cls", "pooler"] = "mean"
+    """How token states become one vector; `pooler` is BERT's own pooling layer on the first token."""
     dropout: float = 0.1
     """Dropout before the head."""
     max_tokens: int = 128
@@ -31,6 +39,8 @@ class Recipe:
     """A small corpus gets more epochs, until there are at least this many steps."""
     learning_rate: float = 2e-4
     """Peak learning rate: linear warm-up to it, then linear decay to 0."""
+    pool: int = 40
+    """Batches that are drawn together and sorted by length, against padding; 1 draws each batch at random."""
     head_rate: float = 10.0
     """The head, which starts from nothing, learns this many times faster than the encoder."""
     warmup: float = 0.1
@@ -41,25 +51,32 @@ class Recipe:
     """Largest norm of a step's gradient."""
     checks: int = 4
     """How often stage B is evaluated on dev; the best of these checkpoints is kept."""
+    validation_share: float = 0.0
+    """Share of the training rows that each stage holds out, to keep the checkpoint with the lowest loss on them; with 0
+    stage B is evaluated on dev and stage A trains to its end."""
 
     def __post_init__(self) -> None:
         faults = [
             f"{name} must be {rule}, got {getattr(self, name)!r}"
             for name, rule, fits in (
-                ("folds", "0 (one stage) or 2 and more", self.folds == 0 or self.folds >= 2),
+                ("folds", "at least 0", self.folds >= 0),
                 ("expansion", "in [0, 1]", 0 <= self.expansion <= 1),
-                ("pooling", "mean or cls", self.pooling in {"mean", "cls"}),
+                ("bounded_targets", "true, but with the loss mse", self.bounded_targets or self.loss == "mse"),
+                ("loss", "bce or mse", self.loss in {"bce", "mse"}),
+                ("pooling", "mean, cls or pooler", self.pooling in {"mean", "cls", "pooler"}),
                 ("dropout", "in [0, 1)", 0 <= self.dropout < 1),
                 ("max_tokens", "in 8 ... 512", 8 <= self.max_tokens <= 512),
                 ("batch_size", "at least 1", self.batch_size >= 1),
                 ("epochs", "at least 1", self.epochs >= 1),
                 ("least_steps", "at least 1", self.least_steps >= 1),
                 ("learning_rate", "above 0", self.learning_rate > 0),
+                ("pool", "at least 1", self.pool >= 1),
                 ("head_rate", "above 0", self.head_rate > 0),
                 ("warmup", "in [0, 1]", 0 <= self.warmup <= 1),
                 ("weight_decay", "at least 0", self.weight_decay >= 0),
                 ("clip", "above 0", self.clip > 0),
                 ("checks", "at least 1", self.checks >= 1),
+                ("validation_share", "in [0, 0.5]", 0 <= self.validation_share <= 0.5),
             )
             if not fits
         ]
@@ -89,7 +106,28 @@ EQN = Recipe(name="eqn", folds=2)
 PLAIN = Recipe(name="plain")
 """One stage on the labels as given, to compare with."""
 
-RECIPES = {recipe.name: recipe for recipe in (EQN, PLAIN)}
+PAPER = Recipe(
+    name="paper",
+    folds=1,
+    bounded_targets=False,
+    loss="mse",
+    pooling="pooler",
+    batch_size=24,
+    epochs=5,
+    least_steps=1,
+    learning_rate=1e-5,
+    pool=1,
+    head_rate=1.0,
+    warmup=0.0,
+    weight_decay=0.0,
+    checks=5,
+    validation_share=0.1,
+)
+"""The published procedure, to compare with (arXiv 2411.06160; its authors' eqn.py as of 2025-06-26). Theirs
+were the seed 42 and the backbone bert-base-cased. Liberties: padding to the batch's longest instead of 128 tokens, and
+bfloat16. How scores become labels was not published: that is EQN's own way."""
+
+RECIPES = {recipe.name: recipe for recipe in (EQN, PLAIN, PAPER)}
 
 
 def recipe_named(name: str, **changes: Any) -> Recipe:
@@ -105,3 +143,57 @@ def recipe_named(name: str, **changes: Any) -> Recipe:
     if unknown:
         raise UsageError(f"a recipe has no field {', '.join(unknown)}.")
     return dataclasses.replace(RECIPES[name], **changes)
+
+
+def recipe_with(name: str, assignments: Sequence[str]) -> Recipe:
+    """Give the recipe called `name`, changed by texts such as `epochs=3` or `bounded_targets=false`.
+
+    >>> recipe_with("plain", ["epochs=3", "pooling=cls"]) == recipe_named("plain", epochs=3, pooling="cls")
+    True
+
+    Raises:
+        UsageError: no such recipe, or texts that change no field of it to a value that fits; all of them are named.
+
+    """
+    recipe, kinds = recipe_named(name), get_type_hints(Recipe)
+    changes: dict[str, Any] = {}
+    faults = []
+    for assignment in assignments:
+        field, equals, text = assignment.partition("=")
+        kind, read = _READERS.get(kinds.get(field), _READERS[str])
+        if not equals or field not in kinds:
+            faults.append(f"{assignment!r} is no FIELD=VALUE with a field of a recipe")
+        elif field in changes:
+            faults.append(f"{field} is set twice")
+        else:
+            try:
+                changes[field] = read(text)
+            except (KeyError, ValueError, OverflowError):
+                faults.append(f"{field} must be {kind}, got {text!r}")
+    try:
+        changed = dataclasses.replace(recipe, **changes)
+    except UsageError as error:
+        faults += error.faults
+    if faults:
+        raise UsageError(
+            f"the recipe {name!r} cannot be changed in this way.",
+            faults=faults,
+            todo=f"A recipe's fields are {', '.join(kinds)}.",
+        )
+    return changed
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(text)
+    return number
+
+
+_READERS: dict[Any, tuple[str, Callable[[str], Any]]] = {
+    bool: ("true or false", {"true": True, "false": False}.__getitem__),
+    int: ("a whole number", int),
+    float: ("a number", _finite),
+    str: ("a text", str),
+}
+"""How each type of field is called and read; what is none of these is one of a few words."""

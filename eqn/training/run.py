@@ -6,8 +6,9 @@ import fcntl
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -17,16 +18,18 @@ from eqn.corpus.goemotions import Corpus, Split
 from eqn.emotions import EMOTIONS
 from eqn.errors import ArtifactRefused, UsageError
 from eqn.evaluation.card import model_card
+from eqn.evaluation.figures import draw_figures
 from eqn.evaluation.metrics import evaluate_scores
 from eqn.evaluation.thresholds import choose_thresholds, dev_score
 from eqn.model.backbone import Backbone, backbone_digest, load_backbone
 from eqn.model.batching import padded_width
 from eqn.model.encoding import Encoded, encode
-from eqn.model.network import EmotionNetwork, best_device, fast_precision
+from eqn.model.network import EmotionNetwork, Output, fast_precision
 from eqn.model.package import Description, Package, read_package, require_free, write_package
 from eqn.model.scoring import Scorer
-from eqn.training.expansion import assign_folds, expand
-from eqn.training.loop import Stage, fit
+from eqn.training.distributed import Team, present_team
+from eqn.training.expansion import assign_folds, expand, hold_out, without_multiple_labels
+from eqn.training.loop import LOSSES, Stage, fit
 from eqn.training.progress import Listener, silent
 from eqn.training.recipes import Recipe
 
@@ -62,8 +65,10 @@ def train(order: Order, listener: Listener = silent) -> Package:
     State for resuming is kept beside it, in `<out>.training`, and removed at the end: after a kill, the same order goes
     on from its last checkpoint, or gives the package if it stands there already.
 
-    The same order gives the same bytes with the same torch on the same kind of processor with as many threads; with
-    another number of threads, sums are made in another order.
+    The same order gives the same bytes with the same torch on the same kind of processor with as many threads and
+    processes; with another number of them, sums are made in another order.
+
+    Where torchrun started several processes, the first one calls this and the others `follow`.
 
     Raises:
         UsageError: `order.out` or `<out>.training` is taken, there is no such backbone, or the recipe does not fit
@@ -75,28 +80,47 @@ def train(order: Order, listener: Listener = silent) -> Package:
     corpus = order.corpus
     digest = backbone_digest(order.backbone, cache=order.backbones, seed=order.seed)
     key = training_key(order.recipe, corpus_digest=corpus.ref.digest, backbone_digest=digest, seed=order.seed)
-    room = order.out.with_name(order.out.name + ".training")
+    room = _room(order)
     finished = _finished(order.out, key)
     if finished:
         if (room / "key").is_file() and (room / "key").read_text("utf-8") == key:
             shutil.rmtree(room)
         return finished
     require_free(order.out)
-    backbone = load_backbone(order.backbone, cache=order.backbones, seed=order.seed)
+    backbone = _backbone(order)
     _require_fit(order, backbone)
     with _alone_in(room, key):
-        package = _train(order, backbone, room, key, listener)
+        session = _Session(order, backbone, listener, present_team())
+        session.team.from_leader(lambda: order)
+        package = _train(session, key)
         shutil.rmtree(room)
     return package
 
 
-def _train(order: Order, backbone: Backbone, room: Path, key: str, listener: Listener) -> Package:
-    corpus = order.corpus
-    session = _Session(order, backbone, room, listener)
-    targets = corpus.train.targets()
-    if order.recipe.folds:
-        targets = expand(targets, session.predict_out_of_fold(targets), expansion=order.recipe.expansion)
-    network = session.fit_final(targets)
+def follow() -> None:
+    """Take part in every training that the first of torchrun's processes leads, until that one has no more."""
+    team = present_team()
+    while order := team.from_leader(_no_order):
+        _Session(order, _backbone(order), silent, team).network()
+
+
+def _no_order() -> Order | None:
+    return None
+
+
+def _room(order: Order) -> Path:
+    return order.out.with_name(order.out.name + ".training")
+
+
+def _backbone(order: Order) -> Backbone:
+    pooler = order.recipe.pooling == "pooler"
+    return load_backbone(order.backbone, cache=order.backbones, seed=order.seed, pooler=pooler)
+
+
+def _train(session: "_Session", key: str) -> Package:
+    order, backbone = session.order, session.backbone
+    corpus, recipe = order.corpus, order.recipe
+    network = session.network()
     scores = {split.name: session.score(network, split) for split in (corpus.dev, corpus.test)}
     thresholds = choose_thresholds(corpus.dev.targets(), scores["dev"])
     prior = corpus.train.targets().mean(axis=0)
@@ -106,47 +130,75 @@ def _train(order: Order, backbone: Backbone, room: Path, key: str, listener: Lis
     }
     description = Description(
         thresholds=dict(zip(EMOTIONS, thresholds.tolist(), strict=True)),
-        max_tokens=order.recipe.max_tokens,
-        pooling=order.recipe.pooling,
+        max_tokens=recipe.max_tokens,
+        pooling=recipe.pooling,
+        output=network.output,
         training_key=key,
-        recipe=order.recipe.values() | {"seed": order.seed},
+        recipe=recipe.values() | {"seed": order.seed},
         backbone={"name": order.backbone, "digest": backbone.digest},
         corpus={"name": corpus.ref.name, "digest": corpus.ref.digest, "rows": dict(corpus.ref.rows)},
         metrics={name: evaluation.summary() for name, evaluation in evaluations.items()},
     )
-    card = model_card(description, evaluations["test"], order.baselines)
-    return write_package(order.out, network, backbone.tokenizer, description, card=card)
+    test = evaluations["test"]
+    figures = draw_figures(
+        corpus.test.targets(), scores["test"], test, thresholds=thresholds, model=recipe.name, split="test"
+    )
+    card = model_card(description, test, order.baselines, tuple(figures))
+    return write_package(order.out, network, backbone.tokenizer, description, card=card, figures=figures)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Check:
+    """How a stage finds its best checkpoint: not at all, by dev's macro-F1, or by the loss on held-out rows."""
+
+    score: Callable[[], float] | None = None
+    scored_by: Literal["dev", "validation"] = "dev"
 
 
 class _Session:
-    """What the stages of one training share: encoded texts, device and precision."""
+    """What the stages of one training share: encoded texts, device, precision, and the processes that train."""
 
-    def __init__(self, order: Order, backbone: Backbone, room: Path, listener: Listener) -> None:
-        self.order, self.backbone, self.room, self.listener = order, backbone, room, listener
-        self.device = best_device()
+    def __init__(self, order: Order, backbone: Backbone, listener: Listener, team: Team) -> None:
+        self.order, self.backbone, self.listener, self.team = order, backbone, listener, team
+        self.room = _room(order)
+        self.device = team.device
         self.precision = fast_precision(self.device)
         self.encoded = {split.name: self._encode(split) for split in (order.corpus.train, order.corpus.dev)}
         self._first_weights = {name: tensor.clone() for name, tensor in backbone.encoder.state_dict().items()}
 
-    def predict_out_of_fold(self, targets: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Stage A: score every training row with a network that never saw it; (rows, 28)."""
+    def network(self) -> EmotionNetwork:
+        """Train the network that is kept, in as many stages as the recipe has."""
+        recipe, targets = self.order.recipe, self.order.corpus.train.targets()
+        if recipe.drop_multiple_labels:
+            targets = without_multiple_labels(targets)
+        if recipe.folds:
+            predicted = self._predict_train(targets)
+            targets = expand(targets, predicted, expansion=recipe.expansion, bounded=recipe.bounded_targets)
+        name = "stage B" if recipe.folds else "training"
+        return self._fit(name, np.arange(len(targets)), targets, seed=0, dev=self.order.corpus.dev)
+
+    def _predict_train(self, targets: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Stage A: score every training row with a network that never saw it, but with one fold; (rows, 28)."""
         folds = self.order.recipe.folds
         assigned = assign_folds(self.order.corpus.train.texts, folds, self.order.seed)
         predicted = np.zeros_like(targets)
         for fold in range(folds):
-            file = self.room / f"fold-{fold}.npy"
             held_out = np.flatnonzero(assigned == fold)
-            if not file.is_file():
-                seen = np.flatnonzero(assigned != fold)
-                network = self._fit(f"stage A fold {fold + 1} of {folds}", seen, targets, seed=fold + 1)
-                _write_array(file, self._scorer(network).scores(self._rows("train", held_out)))
-            predicted[held_out] = _read_array(file)
+            seen = held_out if folds == 1 else np.flatnonzero(assigned != fold)
+            predicted[held_out] = self._predict_fold(fold, seen, held_out, targets)
         return predicted
 
-    def fit_final(self, targets: NDArray[np.float32]) -> EmotionNetwork:
-        """Train the network that is kept, on all rows, with its best checkpoint chosen on dev."""
-        name = "stage B" if self.order.recipe.folds else "training"
-        return self._fit(name, np.arange(len(targets)), targets, seed=0, dev=self.order.corpus.dev)
+    def _predict_fold(
+        self, fold: int, seen: NDArray[np.int64], held_out: NDArray[np.int64], targets: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        recipe, file = self.order.recipe, self.room / f"fold-{fold}.npy"
+        if not self.team.from_leader(file.is_file):
+            name = "stage A" if recipe.folds == 1 else f"stage A fold {fold + 1} of {recipe.folds}"
+            network = self._fit(name, seen, targets, seed=fold + 1)
+            if self.team.leads:
+                scorer, rows = self._scorer(network), self._rows("train", held_out)
+                _write_array(file, scorer.scores(rows) if recipe.bounded_targets else scorer.outputs(rows))
+        return self.team.from_leader(lambda: _read_array(file))
 
     def score(self, network: EmotionNetwork, split: Split) -> NDArray[np.float32]:
         """Score the texts of a split."""
@@ -156,13 +208,21 @@ class _Session:
     def _fit(
         self, name: str, rows: NDArray[np.int64], targets: NDArray[np.float32], *, seed: int, dev: Split | None = None
     ) -> EmotionNetwork:
-        recipe = self.order.recipe
+        recipe, check = self.order.recipe, _Check()
         torch.manual_seed(self.order.seed * 1000 + seed)  # the head's first weights
         self.backbone.encoder.load_state_dict(self._first_weights)
-        network = EmotionNetwork(self.backbone.encoder, pooling=recipe.pooling, dropout=recipe.dropout)
-        network.start_from(torch.from_numpy(targets[rows].mean(axis=0)))
+        output: Output = "clip" if recipe.loss == "mse" else "sigmoid"
+        network = EmotionNetwork(self.backbone.encoder, pooling=recipe.pooling, dropout=recipe.dropout, output=output)
+        if output == "sigmoid":
+            network.start_from(torch.from_numpy(targets[rows].mean(axis=0)))
         network.to(self.device)
         scorer = self._scorer(network)
+        if recipe.validation_share:
+            kept, held_out = hold_out(len(rows), recipe.validation_share, self.order.seed)
+            check = self._validation(scorer, rows[held_out], targets)
+            rows = rows[kept]
+        elif dev:
+            check = _Check(lambda: dev_score(dev.targets(), scorer.scores(self.encoded["dev"])))
         stage = Stage(
             name=name,
             network=network,
@@ -172,10 +232,17 @@ class _Session:
             seed=self.order.seed * 1000 + seed,
             precision=self.precision,
             checkpoint=self.room / f"stage-{seed}.safetensors",
-            score=(lambda: dev_score(dev.targets(), scorer.scores(self.encoded["dev"]))) if dev else None,
+            score=check.score,
+            scored_by=check.scored_by,
+            team=self.team,
         )
         fit(stage, self.listener)
         return network
+
+    def _validation(self, scorer: Scorer, rows: NDArray[np.int64], targets: NDArray[np.float32]) -> "_Check":
+        encoded, wanted = self._rows("train", rows), torch.from_numpy(targets[rows])
+        loss = LOSSES[self.order.recipe.loss]
+        return _Check(lambda: -float(loss(torch.from_numpy(scorer.outputs(encoded)), wanted)), "validation")
 
     def _encode(self, split: Split) -> Encoded:
         return encode(self.backbone.tokenizer, split.texts, self.order.recipe.max_tokens)
@@ -209,6 +276,8 @@ def _require_fit(order: Order, backbone: Backbone) -> None:
         faults.append(f"max_tokens is {recipe.max_tokens}, and the backbone {backbone.name} has {positions} positions")
     if recipe.folds > texts:
         faults.append(f"folds is {recipe.folds}, and {order.corpus.ref.name} has {texts} different training text(s)")
+    if recipe.validation_share and texts < 4:  # two for each fold, one to train on and one to hold out
+        faults.append(f"validation_share needs 4 different training texts, and {order.corpus.ref.name} has {texts}")
     if faults:
         raise UsageError(f"the recipe {recipe.name!r} does not fit what it is to be used on.", faults=faults)
 

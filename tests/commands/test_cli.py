@@ -61,8 +61,10 @@ COMMANDS = [path for path, _ in commands(typer.main.get_command(app))]
 def test_every_command_is_here() -> None:
     """The surface of the command line: a new command is added on purpose."""
     assert sorted(" ".join(path) for path in COMMANDS) == [
-        *("annotate", "data show", "evaluate", "models list", "models rollback", "promote"),
-        *("release list", "release path", "release show", "release verify", "train", "validate"),
+        *("annotate", "data fetch", "data show", "data votes", "evaluate", "import-checkpoint"),
+        *("models list", "models rollback", "promote"),
+        *("release export", "release gc", "release list", "release path", "release reconcile", "release show"),
+        *("release verify", "store doctor", "train", "validate"),
     ]
 
 

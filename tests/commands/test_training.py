@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from eqn.model.package import FIGURES
+
 Eqn = Callable[..., Any]
 
 
@@ -44,8 +46,12 @@ def test_training_to_a_directory_touches_nothing_else(
     assert sorted(path.name for path in (elsewhere / "models" / "mine").iterdir()) == [
         "README.md",
         "config.json",
+        "correlation.png",
+        "emotions.png",
         "eqn.json",
+        "intensities.png",
         "model.safetensors",
+        "reliability.png",
         "tokenizer.json",
     ]
     assert [path.name for path in (elsewhere / "models").iterdir()] == ["mine"]
@@ -68,6 +74,33 @@ def test_training_to_a_directory_can_be_read_by_machines(eqn: Eqn, corpus_folder
     assert facts["metrics"] == json.loads((elsewhere / "mine" / "eqn.json").read_text())["metrics"]
 
 
+def test_fields_of_a_recipe_are_changed_by_name(eqn: Eqn, corpus_folder: Path, elsewhere: Path) -> None:
+    """Each --set counts, and the card of the model says what it was trained with."""
+    options = ["--data", corpus_folder, "--backbone", "tiny", "--recipe", "quick"]
+    changes = ["--set", "least_steps=12", "--set", "loss=mse", "--set", "name=squared"]
+    done = eqn("train", *options, *changes, "--out", "mine")
+
+    assert done.code == 0
+    assert "step 12 of 12" in done.err
+    assert "squared on test" in done.err
+    facts = json.loads((elsewhere / "mine" / "eqn.json").read_text())
+    assert (facts["recipe"]["least_steps"], facts["recipe"]["loss"], facts["output"]) == (12, "mse", "clip")
+    card = (elsewhere / "mine" / "README.md").read_text()
+    assert "least_steps" in card
+    assert "mse" in card
+
+
+def test_all_faulty_changes_are_named_at_once(eqn: Eqn, elsewhere: Path) -> None:
+    """Exit code 2 before anything is read or trained."""
+    done = eqn("train", "--set", "lr=1", "--set", "epochs=many", "--set", "checks=0", "--out", "mine")
+
+    assert (done.code, done.out) == (2, "")
+    for fault in ("'lr=1' is no FIELD=VALUE", "epochs must be a whole number", "checks must be at least 1, got 0"):
+        assert fault in done.err
+    assert "Traceback" not in done.err
+    assert list(elsewhere.iterdir()) == []
+
+
 def test_evaluating_gives_every_figure(eqn: Eqn, with_models: Any, corpus_folder: Path) -> None:
     """The figures of an evaluation are those that training measured, with each emotion's beside them."""
     facts = eqn("evaluate", "champion", "--data", corpus_folder, "--json").json()
@@ -85,6 +118,52 @@ def test_an_evaluation_is_a_table_for_people(eqn: Eqn, state: Any, corpus_folder
     assert (done.code, done.err) == (0, "")
     assert "macro F1" in done.out
     assert all(name in done.out for name in ("admiration", "grief", "neutral"))
+    shown = json.loads((state.package / "eqn.json").read_text())["metrics"]["dev"]
+    interval = f"{shown['macro_f1']:.3f} [{shown['macro_f1_low']:.3f}, {shown['macro_f1_high']:.3f}]"
+    assert interval in done.out
+    assert f"{shown['ece']:.4f}" in done.out
+    assert max(len(line) for line in done.out.splitlines()) <= 80
+
+
+def test_a_model_is_held_against_another_on_the_same_rows(eqn: Eqn, with_models: Any, corpus_folder: Path) -> None:
+    """Both models' figures, and for each difference a sentence that says whether the rows tell the models apart."""
+    call = ["evaluate", "1", "--against", "2", "--data", corpus_folder]
+    done, facts = eqn(*call), eqn(*call, "--json").json()
+
+    first, second = (done.json()["metrics"]["test"] for done in with_models.trained)
+    assert facts["macro_f1"] == pytest.approx(first["macro_f1"])
+    assert facts["against"]["macro_f1"] == pytest.approx(second["macro_f1"])
+    names = (facts["model"], facts["against"]["model"])
+    assert len(set(names)) == 2
+    assert all(name in done.out for name in names)
+    for head, key in (("macro F1", "macro_f1"), ("mAP", "map")):
+        difference = facts["against"]["difference"][key]
+        low, high = difference["interval"]["low"], difference["interval"]["high"]
+        assert difference["value"] == pytest.approx(first[key] - second[key])
+        assert f"{head} of {names[0]} minus that of {names[1]}: {difference['value']:+.3f}, 95 %" in done.out
+        assert ("do not tell the two apart" in done.out) or not low <= 0 <= high
+
+
+def test_the_figures_of_an_evaluation_are_drawn(
+    eqn: Eqn, state: Any, corpus_folder: Path, elsewhere: Path, files_below: Any
+) -> None:
+    """Four images in a new directory; what stands there already is not overwritten, and a package stays as it is."""
+    call = ["evaluate", state.package, "--data", corpus_folder, "--figures"]
+    done = eqn(*call, "shown/here")
+
+    assert (done.code, done.err) == (0, "")
+    assert "The figures are in shown/here" in done.out
+    images = files_below(elsewhere / "shown")
+    assert sorted(Path(path).name for path in images) == sorted(FIGURES)
+    assert all(content.startswith(b"\x89PNG") for content in images.values())
+
+    before = files_below(state.package)
+    for folder in ("shown/here", state.package):
+        refused = eqn(*call, folder)
+        assert (refused.code, refused.out) == (2, "")
+        assert "expected a new or empty directory for the figures" in refused.err
+    assert files_below(state.package) == before
+    assert files_below(elsewhere / "shown") == images
 
 
 @pytest.mark.parametrize(
@@ -97,6 +176,8 @@ def test_an_evaluation_is_a_table_for_people(eqn: Eqn, state: Any, corpus_folder
         (["train", "--backbone", "./nowhere", "--out", "x"], "there is no directory ./nowhere"),
         (["evaluate", "PACKAGE", "--split", "prod"], "expected a split among train, dev, test; got 'prod'"),
         (["evaluate", "nowhere/at/all"], "found no directory nowhere/at/all"),
+        (["evaluate", "PACKAGE", "--against", "PACKAGE"], "expected another model than"),
+        (["evaluate", "PACKAGE", "--against", "nowhere/at/all"], "found no directory nowhere/at/all"),
     ],
 )
 def test_a_call_that_cannot_be_taken_says_why(eqn: Eqn, state: Any, arguments: list[str], said: str) -> None:

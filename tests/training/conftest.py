@@ -9,6 +9,8 @@ import torch
 
 from eqn.corpus.contract import SPLITS
 from eqn.corpus.goemotions import Corpus, load_corpus
+from eqn.evaluation.figures import draw_figures
+from eqn.training import run
 from eqn.training.recipes import Recipe
 from eqn.training.run import Order
 
@@ -28,6 +30,20 @@ def one_thread_for_training() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_figures() -> Iterator[None]:
+    """Drawing takes longer than a small training: one test looks at the figures, the others do without."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "draw_figures", lambda *_, **__: {})
+        yield
+
+
+@pytest.fixture
+def with_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw them."""
+    monkeypatch.setattr(run, "draw_figures", draw_figures)
 
 
 @pytest.fixture(scope="session")

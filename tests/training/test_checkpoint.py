@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from eqn.errors import ArtifactRefused
 from eqn.training.checkpoint import Place, load_checkpoint, save_checkpoint
 
-PLACE = Place(step=7, best_score=0.25, best_step=5, history=[{"step": 5, "dev_score": 0.25, "loss": 0.1}])
+PLACE = Place(step=7, best_score=0.25, best_step=5, history=[{"step": 5, "score": 0.25, "loss": 0.1}])
 
 
 def _trained(seed: int, *, width: int = 3) -> tuple[nn.Module, torch.optim.Optimizer]:

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from sklearn.model_selection import train_test_split
 
 from eqn.training import expansion
-from eqn.training.expansion import assign_folds, expand
+from eqn.training.expansion import assign_folds, expand, hold_out, without_multiple_labels
 
 
 @settings(deadline=None)
@@ -71,6 +72,39 @@ def test_predictions_outside_the_range_are_clipped() -> None:
     """As 1.2 and -0.3 of a regression would be, which the published code keeps."""
     targets = expand(np.float32([[1, 0, 0, 0]]), np.float32([[-0.3, 1.2, -0.3, 0.4]]))
     np.testing.assert_array_equal(targets, np.float32([[1, 1, 0, 0.4]]))
+
+
+def test_without_bounds_predictions_become_targets_as_they_are() -> None:
+    """The published way: below 0 and above 1 too; a labelled cell is 1 all the same."""
+    targets = expand(np.float32([[1, 0, 0, 0]]), np.float32([[-0.3, 1.2, -0.3, 0.4]]), bounded=False)
+    np.testing.assert_array_equal(targets, np.float32([[1, 1.2, -0.3, 0.4]]))
+
+
+def test_rows_with_several_labels_can_lose_them_all() -> None:
+    """The published code's defect: such a row is all zero, a row with one label or none stays, and nothing is moved."""
+    gold = np.float32([[1, 0, 1], [0, 1, 0], [0, 0, 0], [1, 1, 1]])
+    np.testing.assert_array_equal(
+        without_multiple_labels(gold), np.float32([[0, 0, 0], [0, 1, 0], [0, 0, 0], [0, 0, 0]])
+    )
+    assert gold.sum() == 6
+
+
+@settings(deadline=None, max_examples=50)
+@given(rows=st.integers(5, 3000), share=st.sampled_from([0.1, 0.15, 0.5]), seed=st.integers(0, 2**32 - 1))
+def test_rows_are_held_out_as_scikit_learn_does(rows: int, share: float, seed: int) -> None:
+    """The same rows in the same order, for any number of rows."""
+    ours, theirs = hold_out(rows, share, seed), train_test_split(np.arange(rows), test_size=share, random_state=seed)
+    for mine, other in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(mine, other)
+
+
+def test_the_published_split_of_goemotions_is_that_of_scikit_learn() -> None:
+    """43,410 training rows, a tenth held out, seed 42: row by row."""
+    kept, held_out = hold_out(43_410, 0.1, 42)
+    expected = train_test_split(np.arange(43_410), test_size=0.1, random_state=42)
+    assert (len(kept), len(held_out)) == (39_069, 4_341)
+    np.testing.assert_array_equal(kept, expected[0])
+    np.testing.assert_array_equal(held_out, expected[1])
 
 
 @pytest.mark.parametrize(

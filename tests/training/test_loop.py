@@ -12,7 +12,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from transformers import get_linear_schedule_with_warmup
 
+from eqn.errors import UsageError
 from eqn.model.backbone import load_backbone
 from eqn.model.batching import BatchPlan
 from eqn.model.encoding import encode
@@ -20,7 +22,7 @@ from eqn.model.network import EmotionNetwork
 from eqn.training import loop
 from eqn.training.loop import Stage, fit, learning_rate
 from eqn.training.progress import Event, silent
-from eqn.training.recipes import Recipe
+from eqn.training.recipes import EQN, PAPER, PLAIN, Recipe
 
 RECIPE = Recipe(
     name="toy", max_tokens=32, batch_size=16, epochs=1, least_steps=20, learning_rate=1e-3, dropout=0.0, checks=4
@@ -74,6 +76,31 @@ def test_the_learning_rate_goes_up_to_its_peak_and_down_to_nothing() -> None:
     assert [learning_rate(step, 10, recipe) for step in range(11)] == [4, 8, 8, 7, 6, 5, 4, 3, 2, 1, 0]
 
 
+def _rates(recipe: Recipe, steps: int) -> list[float]:
+    return [learning_rate(step, steps, recipe) for step in range(steps)]
+
+
+@pytest.mark.parametrize("steps", [1, 7, 8_140])
+def test_without_a_warm_up_the_rate_falls_linearly_as_transformers_has_it(steps: int) -> None:
+    """`paper`'s rates, step by step, are those of `get_linear_schedule_with_warmup` without a warm-up."""
+    optimizer = torch.optim.AdamW([torch.zeros(1, requires_grad=True)], lr=PAPER.learning_rate)
+    schedule = get_linear_schedule_with_warmup(optimizer, num_warmup_steps=0, num_training_steps=steps)
+    expected = []
+    for _ in range(steps):
+        expected.append(schedule.get_last_lr()[0])
+        optimizer.step()
+        schedule.step()
+    assert _rates(PAPER, steps) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("recipe", [EQN, PLAIN])
+def test_our_own_recipes_warm_up_over_a_tenth(recipe: Recipe) -> None:
+    """GoEmotions' 1,358 steps: up to the peak in 136 equal steps, then down to 0 in 1,222."""
+    up = [2e-4 * step / 136 for step in range(1, 137)]
+    down = [2e-4 * left / 1222 for left in range(1222, 0, -1)]
+    assert _rates(recipe, 1358) == pytest.approx(up + down, rel=1e-9)
+
+
 @settings(deadline=None)
 @given(steps=st.integers(1, 500), warmup=st.floats(0, 1))
 def test_every_step_learns_and_none_above_the_peak(steps: int, warmup: float) -> None:
@@ -113,12 +140,25 @@ def test_events_tell_where_the_run_stands(make_stage: StageMaker) -> None:
     assert events[-1].seconds_left == 0
     assert all(event.texts_per_second > 0 and np.isfinite(event.loss) for event in events)
     assert (place.best_score, place.best_step) == (0.3, 12)
-    assert [(check["step"], check["dev_score"]) for check in place.history] == [
+    assert [(check["step"], check["score"]) for check in place.history] == [
         (6, 0.1),
         (12, 0.3),
         (18, 0.2),
         (24, 0.25),
     ]
+
+
+def test_a_check_on_held_out_rows_is_told_as_their_loss(make_stage: StageMaker) -> None:
+    """The score is the loss with its sign turned: the lowest loss is kept, and events say the loss itself."""
+    events: list[Event] = []
+    losses = iter([0.4, 0.2, 0.3, 0.25])
+    recipe = dataclasses.replace(RECIPE, least_steps=24)
+    stage = make_stage(recipe, score=lambda: -next(losses), scored_by="validation")
+    place = fit(stage, events.append)
+    checks = [(event.step, event.validation_loss) for event in events if event.validation_loss is not None]
+    assert checks == [(6, 0.4), (12, 0.2), (18, 0.3), (24, 0.25)]
+    assert all(event.dev_score is None for event in events)
+    assert (place.best_score, place.best_step) == (-0.2, 12)
 
 
 @pytest.mark.parametrize(
@@ -219,12 +259,12 @@ def test_dropout_works_while_training(make_stage: StageMaker) -> None:
 
 @pytest.mark.parametrize("broken", ["rate", "targets"])
 def test_a_loss_that_is_no_number_ends_the_training(make_stage: StageMaker, broken: str) -> None:
-    """With the advice to lower the learning rate; nothing trains on with NaN."""
+    """Exit 2 and the advice to lower the learning rate; nothing trains on with NaN."""
     recipe = dataclasses.replace(RECIPE, learning_rate=1e30) if broken == "rate" else RECIPE
     stage = make_stage(recipe, score=lambda: 0.5)
     if broken == "targets":
         stage.targets[7, 3] = np.nan
-    with pytest.raises(FloatingPointError, match="the loss of a stage is no number"):
+    with pytest.raises(UsageError, match=r"the loss of a stage is no number any more\.\nLower the learning rate"):
         fit(stage, silent)
 
 

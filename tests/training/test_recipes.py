@@ -1,6 +1,7 @@
 """Promises about recipes: arithmetic without a model."""
 
 import dataclasses
+import doctest
 import re
 from typing import Any
 
@@ -9,19 +10,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eqn.errors import UsageError
-from eqn.training.recipes import EQN, PLAIN, RECIPES, Recipe, recipe_named
+from eqn.training import recipes
+from eqn.training.recipes import EQN, PAPER, PLAIN, RECIPES, Recipe, recipe_named, recipe_with
 
 BAD: dict[str, Any] = {
-    "folds": 1, "expansion": 1.5, "pooling": "max", "dropout": 1.0, "max_tokens": 7, "batch_size": 0, "epochs": 0,
-    "least_steps": 0, "learning_rate": 0.0, "head_rate": -1.0, "warmup": 2.0, "weight_decay": -0.1, "clip": 0.0,
-    "checks": 0,
+    "folds": -1, "expansion": 1.5, "bounded_targets": False, "loss": "mae", "pooling": "max", "dropout": 1.0,
+    "max_tokens": 7, "batch_size": 0, "epochs": 0, "least_steps": 0, "learning_rate": 0.0, "pool": 0, "head_rate": -1.0,
+    "warmup": 2.0, "weight_decay": -0.1, "clip": 0.0, "checks": 0, "validation_share": 0.6,
 }  # fmt: skip
-"""A value that does not fit, for every field but the name."""
+"""A value that does not fit, for every field but the name and the defect, which may be on or off."""
 
 
 def test_all_faults_of_a_recipe_are_named_at_once() -> None:
     """One refusal with one line for each field, which shows the value."""
-    assert BAD.keys() | {"name"} == {field.name for field in dataclasses.fields(Recipe)}
+    assert BAD.keys() | {"name", "drop_multiple_labels"} == {field.name for field in dataclasses.fields(Recipe)}
     with pytest.raises(UsageError) as refusal:
         Recipe(name="bad", **BAD)
     assert [fault.split(" must be ")[0] for fault in refusal.value.faults] == list(BAD)
@@ -30,7 +32,8 @@ def test_all_faults_of_a_recipe_are_named_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["expansion", "dropout", "learning_rate", "head_rate", "warmup", "weight_decay", "clip"]
+    "name",
+    ["expansion", "dropout", "learning_rate", "head_rate", "warmup", "weight_decay", "clip", "validation_share"],
 )
 def test_what_is_no_number_fits_no_field(name: str) -> None:
     """NaN is neither within a range nor above a bound."""
@@ -41,14 +44,36 @@ def test_what_is_no_number_fits_no_field(name: str) -> None:
 def test_values_at_their_bounds_fit() -> None:
     """The bounds themselves are allowed."""
     Recipe(name="low", folds=0, expansion=0, dropout=0, max_tokens=8, batch_size=1, epochs=1, warmup=0, weight_decay=0)
-    Recipe(name="high", folds=2, expansion=1, max_tokens=512, warmup=1)
+    Recipe(name="high", folds=2, expansion=1, max_tokens=512, warmup=1, validation_share=0.5)
+    Recipe(name="unbounded", bounded_targets=False, loss="mse", pool=1, head_rate=1e-9)
 
 
-def test_the_two_recipes_differ_in_their_stages_alone() -> None:
+def test_our_two_recipes_differ_in_their_stages_alone() -> None:
     """`plain` is what `eqn` is compared with: everything but the folds is the same."""
-    assert {"eqn": EQN, "plain": PLAIN} == RECIPES
+    assert {"eqn": EQN, "plain": PLAIN, "paper": PAPER} == RECIPES
     assert (EQN.folds, PLAIN.folds) == (2, 0)
     assert dataclasses.replace(EQN, name="plain", folds=0) == PLAIN
+
+
+def test_the_published_values_stand_in_the_recipe_of_that_name() -> None:
+    """As the authors' eqn.py of 2025-06-26 has them; the seed 42 and bert-base-cased are arguments beside a recipe."""
+    published = {
+        "loss": "mse", "pooling": "pooler", "learning_rate": 1e-5, "warmup": 0.0, "clip": 1.0, "weight_decay": 0.0,
+        "epochs": 5, "batch_size": 24, "max_tokens": 128, "dropout": 0.1, "validation_share": 0.1, "head_rate": 1.0,
+        "folds": 1, "expansion": 1.0, "bounded_targets": False, "drop_multiple_labels": False, "pool": 1, "checks": 5,
+        "least_steps": 1, "name": "paper",
+    }  # fmt: skip
+    assert PAPER.values() == published
+    rows = 39_069  # 90 % of GoEmotions' training rows
+    assert (PAPER.batch_for(rows), PAPER.epochs_for(rows)) == (24, 5)
+
+
+@pytest.mark.parametrize("recipe", [EQN, PLAIN])
+def test_our_own_recipes_keep_every_label_and_bounded_targets(recipe: Recipe) -> None:
+    """What the published procedure does otherwise is an option that they do not take."""
+    assert recipe.bounded_targets
+    assert not recipe.drop_multiple_labels
+    assert (recipe.loss, recipe.pool, recipe.validation_share) == ("bce", 40, 0.0)
 
 
 def test_a_recipe_is_found_by_its_name_and_can_be_changed() -> None:
@@ -61,7 +86,7 @@ def test_a_recipe_is_found_by_its_name_and_can_be_changed() -> None:
 @pytest.mark.parametrize(
     ("name", "changes", "named"),
     [
-        ("best", {}, "among eqn, plain; got 'best'"),
+        ("best", {}, "among eqn, paper, plain; got 'best'"),
         ("eqn", {"epoch": 3, "lr": 1}, "no field epoch, lr"),
         ("eqn", {"epochs": 0}, "epochs must be at least 1, got 0"),
     ],
@@ -70,6 +95,56 @@ def test_what_no_recipe_knows_is_a_wrong_call(name: str, changes: dict[str, Any]
     """An unknown recipe, unknown fields, and a value that does not fit."""
     with pytest.raises(UsageError, match=re.escape(named)):
         recipe_named(name, **changes)
+
+
+def test_texts_change_fields_of_every_type() -> None:
+    """Numbers, words and truth values are read as the field's type wants them; nothing else changes."""
+    texts = ["epochs=3", "learning_rate=1e-4", "bounded_targets=false", "loss=mse", "warmup=0", "name=mine", "folds=1"]
+    expected = dataclasses.replace(
+        PLAIN, epochs=3, learning_rate=1e-4, bounded_targets=False, loss="mse", warmup=0.0, name="mine", folds=1
+    )
+    changed = recipe_with("plain", texts)
+    assert changed == expected
+    assert [type(value) for value in changed.values().values()] == [type(value) for value in PLAIN.values().values()]
+    assert recipe_with("paper", ["drop_multiple_labels=true"]) == dataclasses.replace(PAPER, drop_multiple_labels=True)
+    assert recipe_with("eqn", []) == EQN
+
+
+def test_all_faulty_texts_are_named_at_once() -> None:
+    """No field, no value, the wrong type, a number that is none, twice the same, and a value that does not fit."""
+    texts = [
+        "epochs", "epoch=3", "=3", "epochs=2.5", "clip=inf", "dropout=nan", "dropout=", "bounded_targets=True",
+        "checks=2", "checks=3", "pooling=max", "batch_size=0", f"folds={'9' * 5000}",
+    ]  # fmt: skip
+    with pytest.raises(UsageError) as refusal:
+        recipe_with("plain", texts)
+    faults = [fault[:60] for fault in refusal.value.faults]
+    assert faults[:11] == [
+        "'epochs' is no FIELD=VALUE with a field of a recipe",
+        "'epoch=3' is no FIELD=VALUE with a field of a recipe",
+        "'=3' is no FIELD=VALUE with a field of a recipe",
+        "epochs must be a whole number, got '2.5'",
+        "clip must be a number, got 'inf'",
+        "dropout must be a number, got 'nan'",
+        "dropout must be a number, got ''",
+        "bounded_targets must be true or false, got 'True'",
+        "checks is set twice",
+        f"folds must be a whole number, got '{'9' * 25}",
+        "pooling must be mean, cls or pooler, got 'max'",
+    ]
+    assert faults[11:] == ["batch_size must be at least 1, got 0"]
+    assert "drop_multiple_labels" in refusal.value.todo
+
+
+def test_texts_for_an_unknown_recipe_are_refused() -> None:
+    """The recipe's name is checked like that of any."""
+    with pytest.raises(UsageError, match="among eqn, paper, plain; got 'best'"):
+        recipe_with("best", ["epochs=3"])
+
+
+def test_the_example_in_the_docstring_holds() -> None:
+    """What the function shows is what it does."""
+    assert doctest.testmod(recipes) == doctest.TestResults(failed=0, attempted=1)
 
 
 def test_the_values_are_the_fields_by_name() -> None:

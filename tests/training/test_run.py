@@ -19,7 +19,7 @@ from eqn.evaluation.thresholds import choose_thresholds
 from eqn.model.backbone import load_backbone
 from eqn.model.encoding import Encoded
 from eqn.model.network import best_device, fast_precision
-from eqn.model.package import Package, load_network, read_package
+from eqn.model.package import FIGURES, Package, load_network, read_package
 from eqn.model.scoring import Scorer
 from eqn.training import run
 from eqn.training.loop import Stage, fit
@@ -67,6 +67,17 @@ def test_a_training_gives_a_package_that_says_how_it_came_about(toy_order: Order
     assert [package.thresholds[name] for name in EMOTIONS] == chosen.tolist()
 
 
+def test_a_package_holds_the_figures_that_its_card_shows(toy_order: OrderMaker, with_figures: None) -> None:
+    """Four images, each embedded by its name; the same training draws the same bytes."""
+    package = train(toy_order())
+    again = train(toy_order(out=package.path.with_name("again")))
+    card = (package.path / "README.md").read_text("utf-8")
+    for name in FIGURES:
+        assert (package.path / name).read_bytes().startswith(b"\x89PNG")
+        assert f"({name})" in card
+    assert again.digest == package.digest
+
+
 def test_nothing_but_the_package_is_left(toy_order: OrderMaker) -> None:
     """The state for resuming is gone when it is no longer needed."""
     order = toy_order()
@@ -96,7 +107,7 @@ def test_the_baselines_stand_in_the_card(toy_order: OrderMaker) -> None:
     package = train(toy_order())
     figures = package.metrics["test"] | {"macro_f1": 0.987}
     beside = train(toy_order(out=package.path.with_name("beside"), baselines={"a baseline": figures}))
-    assert "| a baseline | 0.987 |" in (beside.path / "README.md").read_text("utf-8")
+    assert "| a baseline | 0.987 " in (beside.path / "README.md").read_text("utf-8")
 
 
 def test_one_stage_learns_the_labels_as_given(
@@ -204,18 +215,19 @@ def test_every_stage_starts_from_the_backbone_anew(toy_order: OrderMaker, monkey
 
 def test_a_key_names_recipe_data_backbone_and_seed() -> None:
     """Each of them changes the key, every field of the recipe does, and equal facts give equal keys."""
-    recipe = Recipe(name="toy")
+    recipe = Recipe(name="toy", loss="mse")
     facts = {"corpus_digest": "c", "backbone_digest": "b", "seed": 0}
     key = training_key(recipe, **facts)
-    assert training_key(Recipe(name="toy"), **facts) == key
+    assert training_key(Recipe(name="toy", loss="mse"), **facts) == key
     others = [
         training_key(recipe, **(facts | change))
         for change in ({"corpus_digest": "x"}, {"backbone_digest": "x"}, {"seed": 1})
     ]
     changed = {
-        "name": "other", "folds": 2, "expansion": 0.5, "pooling": "cls", "dropout": 0.2, "max_tokens": 64,
-        "batch_size": 32, "epochs": 3, "least_steps": 400, "learning_rate": 1e-4, "head_rate": 1.0, "warmup": 0.2,
-        "weight_decay": 0.0, "clip": 2.0, "checks": 5,
+        "name": "other", "folds": 2, "expansion": 0.5, "bounded_targets": False, "drop_multiple_labels": True,
+        "loss": "bce", "pooling": "cls", "dropout": 0.2, "max_tokens": 64, "batch_size": 32, "epochs": 3,
+        "least_steps": 400, "learning_rate": 1e-4, "pool": 1, "head_rate": 1.0, "warmup": 0.2, "weight_decay": 0.0,
+        "clip": 2.0, "checks": 5, "validation_share": 0.2,
     }  # fmt: skip
     assert changed.keys() == {field.name for field in dataclasses.fields(Recipe)}
     others += [training_key(dataclasses.replace(recipe, **{name: value}), **facts) for name, value in changed.items()]
@@ -256,17 +268,17 @@ def test_a_place_that_is_taken_is_refused_before_anything_is_trained(toy_order: 
 def test_a_recipe_that_does_not_fit_backbone_or_corpus_is_a_wrong_call(
     toy_order: OrderMaker, write_corpus: CorpusWriter, tmp_path: Path
 ) -> None:
-    """More tokens than the encoder has positions, more folds than rows: both are named before training starts."""
+    """More tokens than the encoder has positions, more folds than rows, too few rows to hold any out: all are named."""
     folder = tmp_path / "bert"
     tiny = load_backbone("tiny", cache=tmp_path, seed=0)
     tiny.encoder.save_pretrained(folder)
     tiny.tokenizer.save(str(folder / "tokenizer.json"))
     _shorten(folder, positions=30)
-    recipe = dataclasses.replace(toy_order().recipe, folds=3)
+    recipe = dataclasses.replace(toy_order().recipe, folds=3, validation_share=0.1)
     order = toy_order(recipe=recipe, backbone=str(folder), corpus=write_corpus([("a", [1]), ("b", [2])]))
     with pytest.raises(UsageError) as refusal:
         train(order)
-    assert [fault.split(" is ")[0] for fault in refusal.value.faults] == ["max_tokens", "folds"]
+    assert [fault.split(" ")[0] for fault in refusal.value.faults] == ["max_tokens", "folds", "validation_share"]
     assert not order.out.exists()
 
 

@@ -8,6 +8,7 @@
     versions       registered versions: register, find, list
     resolution     from what a person types to a verified package on this machine
     champions      the champion alias and its history
+    leases         one promoter at a time, and what each of them did
     promotion      a decision, made and carried out
     training_run   a training that is tracked, registered, and not done twice
 

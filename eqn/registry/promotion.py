@@ -1,19 +1,32 @@
 """A promotion: read the figures, decide purely, move the aliases, write down why.
 
 The order of the steps makes a crash harmless: the alias moves before the decision is written, so at any moment there is
-one champion with verified files, and the next promotion finds it there. Two promotions at the same time could each
-overrule the other (MLflow has no compare-and-set): `promote` is the place to let in one promoter at a time, around
-everything from reading the versions on.
+one champion with verified files, and the next promotion finds it there.
+
+Two promotions at the same time would overrule each other (MLflow has no compare-and-set), so each decides under a
+lease (`eqn.registry.leases`), against the champion that is there then. A lease is short: packages are fetched and
+measured before it is taken, and what was found out is remembered. If somebody else became champion meanwhile and had
+to be measured, the lease is given back for that.
 """
 
+import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
 
 from eqn.errors import UsageError
 from eqn.records import Decision, ModelRef
-from eqn.registry.champions import challenger_of, champion_of, set_challenger, set_champion
+from eqn.registry.champions import (
+    Situation,
+    challenger_of,
+    leases_of,
+    move_champion,
+    read_situation,
+    restored,
+    set_challenger,
+)
 from eqn.registry.connection import connect, translated
 from eqn.registry.decision import Standing, decide
+from eqn.registry.leases import LEASE_SECONDS, Lease, Leases, until_it_holds
 from eqn.registry.resolution import fetch
 from eqn.registry.versions import DECISION, VersionRow, list_versions
 from eqn.settings import Settings
@@ -37,6 +50,7 @@ def promote(
     *,
     dev_metrics_of: DevMetrics | None = None,
     measured_on: str = "",
+    lease_seconds: float = LEASE_SECONDS,
 ) -> Decision:
     """Make the candidate (default: the challenger, else the newest version) champion if it is better.
 
@@ -48,22 +62,134 @@ def promote(
     Raises:
         UsageError: there is no such version, or none at all.
         ArtifactRefused: the files of one of the two are not the ones that were registered.
+        StoreUnavailable: others were promoting all the time.
 
     """
-    rows = list_versions(settings)
-    candidate = _candidate(rows, candidate_version, settings)
-    champion = champion_of(rows, settings)
-    settled = _settled(candidate, champion, settings, measured_on=measured_on if dev_metrics_of else None)
-    if settled:
-        return settled
-    decision = _decide(candidate, champion, settings, dev_metrics_of)
-    if decision.promote:
-        set_champion(candidate.version, settings)
-    else:
-        set_challenger(candidate.version, settings)
-    comparable = champion is None or _same_corpus(candidate, champion) or dev_metrics_of is not None
-    _write_down(decision, settings, comparable=comparable, measured_on=measured_on)
-    return decision
+    # The version is chosen once: whoever becomes challenger while this call waits is not what was asked about.
+    version = _candidate(list_versions(settings), candidate_version, settings).version
+    leases = leases_of(settings, seconds=lease_seconds)
+    return until_it_holds(_Promotion(version, settings, leases, dev_metrics_of, measured_on).attempt)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Promotion:
+    """One call of `promote`, and what it has found out."""
+
+    version: int
+    settings: Settings
+    leases: Leases
+    dev_metrics_of: DevMetrics | None
+    measured_on: str
+    figures: dict[int, Mapping[str, float]] = dataclasses.field(default_factory=dict)
+    """Dev figures of the versions that were measured again."""
+    verified: set[int] = dataclasses.field(default_factory=set)
+    """The versions whose packages are on this machine and whole."""
+
+    def attempt(self) -> Decision | None:
+        """Decide and carry it out; None when the situation under the lease asks for more than was prepared."""
+        situation = restored(self.leases, self.settings)
+        candidate = _candidate(situation.rows, self.version, self.settings)
+        settled = self._settled(candidate, situation.champion)
+        if settled:
+            return settled
+        self._prepare(candidate, situation)
+        with self.leases.hold() as lease:
+            situation = read_situation(self.leases, self.settings)
+            if situation.is_displaced:
+                return None
+            candidate = _candidate(situation.rows, self.version, self.settings)
+            settled = self._settled(candidate, situation.champion)
+            if settled or self._unmeasured(candidate, situation.champion):
+                return settled
+            decision = self._decide(candidate, situation)
+            if decision.promote and candidate.version not in self.verified:
+                return None
+            self._carry_out(decision, situation, lease)
+            self._write_down(decision, candidate, situation.champion)
+            return decision
+
+    def _settled(self, candidate: VersionRow, champion: VersionRow | None) -> Decision | None:
+        """Give the answer where there is nothing to decide."""
+        if champion is None:
+            return None
+        if candidate.version == champion.version:
+            return _kept(candidate, champion, f"Version {candidate.version} is already champion.")
+        if candidate.champion_since:
+            return _kept(
+                candidate,
+                champion,
+                f"Version {candidate.version} was champion before and was replaced; "
+                f"`eqn models rollback {candidate.version}` brings it back.",
+            )
+        measured_on = self.measured_on if self.dev_metrics_of else None
+        try:
+            written = json.loads(candidate.decision)
+            same = written["champion"] == champion.version and written["policy"] == _policy(self.settings)
+            measured = _same_corpus(candidate, champion) or written["measured_on"] == measured_on
+            if same and ((written["comparable"] and measured) or measured_on is None):
+                return Decision(written["promote"], tuple(written["reasons"]), candidate.version, champion.version)
+        except (ValueError, KeyError, TypeError):
+            return None  # no decision yet, or somebody typed into the tag: decide
+        return None
+
+    def _prepare(self, candidate: VersionRow, situation: Situation) -> None:
+        """Do what takes long: measure what must be measured again, fetch what would become champion."""
+        if self.dev_metrics_of:
+            for row in self._unmeasured(candidate, situation.champion):
+                self.figures[row.version] = self.dev_metrics_of(fetch(row.version, self.settings))
+        if candidate.version not in self.verified and self._decide(candidate, situation).promote:
+            fetch(candidate.version, self.settings)
+            self.verified.add(candidate.version)
+
+    def _unmeasured(self, candidate: VersionRow, champion: VersionRow | None) -> list[VersionRow]:
+        """Give which of the two must be measured before they can be compared.
+
+        Both, and not the champion alone: whichever rows are measured on, they are then the same rows.
+        """
+        if champion is None or self.dev_metrics_of is None or _same_corpus(candidate, champion):
+            return []
+        return [row for row in (candidate, champion) if row.version not in self.figures]
+
+    def _decide(self, candidate: VersionRow, situation: Situation) -> Decision:
+        policy, champion = self.settings.registry.promotion, situation.champion
+        if champion is None:
+            return decide(Standing(candidate.version, candidate.metrics["dev"], candidate.train_rows), None, policy)
+        ours, theirs = candidate.metrics["dev"], champion.metrics["dev"]
+        notes = [f"Version {champion.version} was made champion by hand."] if situation.by_hand else []
+        if not _same_corpus(candidate, champion):
+            if self.dev_metrics_of is None:
+                incomparable = _INCOMPARABLE.format(candidate=candidate, champion=champion)
+                return _kept(candidate, champion, incomparable, *notes)
+            ours, theirs = self.figures[candidate.version], self.figures[champion.version]
+            notes.append(_MEASURED_AGAIN.format(candidate=candidate, champion=champion))
+        decision = decide(
+            Standing(candidate.version, ours, candidate.train_rows),
+            Standing(champion.version, theirs, champion.train_rows),
+            policy,
+        )
+        return dataclasses.replace(decision, reasons=(*decision.reasons, *notes))
+
+    def _carry_out(self, decision: Decision, situation: Situation, lease: Lease) -> None:
+        if decision.promote:
+            move_champion(decision.candidate, situation, lease, self.settings)
+        else:
+            lease.require(situation.trail)
+            set_challenger(decision.candidate, self.settings)
+
+    def _write_down(self, decision: Decision, candidate: VersionRow, champion: VersionRow | None) -> None:
+        content = {
+            "promote": decision.promote,
+            "reasons": decision.reasons,
+            "champion": decision.champion,
+            "policy": _policy(self.settings),
+            "comparable": champion is None or _same_corpus(candidate, champion) or self.dev_metrics_of is not None,
+            "measured_on": self.measured_on,
+        }
+        text = json.dumps(content, ensure_ascii=False)
+        client = connect(self.settings)
+        with translated(self.settings.tracking_uri):
+            name = self.settings.registry.registered_model
+            client.set_model_version_tag(name, str(decision.candidate), DECISION, text)
 
 
 def _candidate(rows: Sequence[VersionRow], version: int | None, settings: Settings) -> VersionRow:
@@ -80,73 +206,8 @@ def _candidate(rows: Sequence[VersionRow], version: int | None, settings: Settin
     return chosen
 
 
-def _settled(
-    candidate: VersionRow, champion: VersionRow | None, settings: Settings, *, measured_on: str | None
-) -> Decision | None:
-    """Give the answer where there is nothing to decide."""
-    if champion is None:
-        return None
-    if candidate.version == champion.version:
-        return _kept(candidate, champion, f"Version {candidate.version} is already champion.")
-    if candidate.champion_since:
-        return _kept(
-            candidate,
-            champion,
-            f"Version {candidate.version} was champion before and was replaced; "
-            f"`eqn models rollback {candidate.version}` brings it back.",
-        )
-    try:
-        written = json.loads(candidate.decision)
-        same = written["champion"] == champion.version and written["policy"] == _policy(settings)
-        measured = _same_corpus(candidate, champion) or written["measured_on"] == measured_on
-        if same and ((written["comparable"] and measured) or measured_on is None):
-            return Decision(written["promote"], tuple(written["reasons"]), candidate.version, champion.version)
-    except (ValueError, KeyError, TypeError):
-        return None  # no decision yet, or somebody typed into the tag: decide
-    return None
-
-
-def _decide(
-    candidate: VersionRow, champion: VersionRow | None, settings: Settings, dev_metrics_of: DevMetrics | None
-) -> Decision:
-    policy = settings.registry.promotion
-    if champion is None:
-        return decide(Standing(candidate.version, candidate.metrics["dev"], candidate.train_rows), None, policy)
-    ours, theirs = candidate.metrics["dev"], champion.metrics["dev"]
-    notes = []
-    if not champion.champion_since:
-        notes.append(f"Version {champion.version} was made champion by hand.")
-    if not _same_corpus(candidate, champion):
-        if dev_metrics_of is None:
-            return _kept(candidate, champion, _INCOMPARABLE.format(candidate=candidate, champion=champion))
-        # Both, and not the champion alone: whichever rows are measured on, they are then the same rows.
-        ours, theirs = (dev_metrics_of(fetch(row.version, settings)) for row in (candidate, champion))
-        notes.append(_MEASURED_AGAIN.format(candidate=candidate, champion=champion))
-    decision = decide(
-        Standing(candidate.version, ours, candidate.train_rows),
-        Standing(champion.version, theirs, champion.train_rows),
-        policy,
-    )
-    return Decision(decision.promote, (*decision.reasons, *notes), candidate.version, champion.version)
-
-
-def _write_down(decision: Decision, settings: Settings, *, comparable: bool, measured_on: str) -> None:
-    content = {
-        "promote": decision.promote,
-        "reasons": decision.reasons,
-        "champion": decision.champion,
-        "policy": _policy(settings),
-        "comparable": comparable,
-        "measured_on": measured_on,
-    }
-    text = json.dumps(content, ensure_ascii=False)
-    client = connect(settings)
-    with translated(settings.tracking_uri):
-        client.set_model_version_tag(settings.registry.registered_model, str(decision.candidate), DECISION, text)
-
-
-def _kept(candidate: VersionRow, champion: VersionRow, reason: str) -> Decision:
-    return Decision(promote=False, reasons=(reason,), candidate=candidate.version, champion=champion.version)
+def _kept(candidate: VersionRow, champion: VersionRow, *reasons: str) -> Decision:
+    return Decision(promote=False, reasons=reasons, candidate=candidate.version, champion=champion.version)
 
 
 def _same_corpus(candidate: VersionRow, champion: VersionRow) -> bool:

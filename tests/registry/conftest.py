@@ -78,7 +78,9 @@ def bare_settings(tmp_path: Path) -> Settings:
     """Settings whose state folder does not exist yet."""
     home = tmp_path / "home"
     address = f"sqlite:///{home / 'mlflow' / 'mlflow.db'}"
-    return load_settings(PROJECT).model_copy(update={"home": home, "tracking_uri": address})
+    return load_settings(PROJECT).model_copy(
+        update={"home": home, "store": str(home / "releases"), "tracking_uri": address}
+    )
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from eqn.errors import ArtifactRefused, UsageError
-from eqn.registry.champions import Moved, rollback, set_champion
+from eqn.registry.champions import Moved, leases_of, rollback, set_champion
 from eqn.registry.connection import connect
 from eqn.registry.resolution import resolve
 from eqn.registry.versions import list_versions
@@ -83,6 +83,41 @@ def test_an_alias_moved_by_hand_is_respected_and_can_be_taken_back(settings: Set
 
     assert resolve("champion", settings).version == 3
     assert rollback(settings) == Moved(3, 2)
+
+
+def test_a_former_champion_set_by_hand_can_be_taken_back(settings: Settings, trained: Trainer) -> None:
+    """Going back leads to the last one that EQN made champion, also from a version that was champion before that."""
+    for version in (1, 2, 3):
+        trained()
+        set_champion(version, settings)
+    client: Any = connect(settings)
+    client.set_registered_model_alias("eqn", "champion", "2")
+
+    assert rollback(settings) == Moved(2, 3)
+    assert rollback(settings) == Moved(3, 2)
+
+
+def test_a_champion_that_was_removed_by_hand_can_be_brought_back(settings: Settings, trained: Trainer) -> None:
+    """Without an alias nobody is champion; going back leads to the last one that was."""
+    for version in (1, 2):
+        trained()
+        set_champion(version, settings)
+    client: Any = connect(settings)
+    client.delete_registered_model_alias("eqn", "champion")
+
+    assert rollback(settings) == Moved(None, 2)
+
+
+def test_people_take_turns_too(settings: Settings, trained: Trainer) -> None:
+    """A move by hand of the command waits for the promoter at work, and passes over one that died."""
+    for _ in (1, 2):
+        trained()
+    set_champion(1, settings)
+    leases_of(settings).take()
+
+    assert set_champion(2, settings, lease_seconds=2.0) == Moved(1, 2)
+    assert rollback(settings) == Moved(2, 1)
+    assert max(leases_of(settings).listed()[""]) >= 4
 
 
 def test_a_version_that_is_not_there_is_a_usage_error(settings: Settings, trained: Trainer) -> None:

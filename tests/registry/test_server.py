@@ -74,7 +74,12 @@ def team(server: tuple[str, int, Path], tmp_path: Path, request: pytest.FixtureR
     name = request.node.name.partition("[")[0]
     registry = settings.registry.model_copy(update={"experiment": name, "registered_model": name})
     return settings.model_copy(
-        update={"home": tmp_path / "home", "tracking_uri": server[0], "registry": registry},
+        update={
+            "home": tmp_path / "home",
+            "store": str(tmp_path / "home" / "releases"),
+            "tracking_uri": server[0],
+            "registry": registry,
+        },
     )
 
 

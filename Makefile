@@ -9,7 +9,7 @@ export DO_NOT_TRACK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help install run ui test lint clean
+.PHONY: help install run ui test test-stack lint clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,6 +35,10 @@ test: $(STAMP)  ## all tests, formatting and types (with GoEmotions: EQN_GOEMOTI
 	@$(BIN)/ruff check --quiet . && $(BIN)/ruff format --quiet --check .
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/python -m pytest
+
+test-stack: $(STAMP)  ## the tests against real servers, and the long ones on races, crashes and faults
+	@infra/services/prepare.sh
+	@$(BIN)/python -m pytest -m stack
 
 lint: $(STAMP)  ## repair formatting, then report what is left
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from eqn import __version__
-from eqn.commands import annotate, data, models, release, training
+from eqn.commands import annotate, data, importing, models, release, store, training
 from eqn.errors import INTERRUPTED, UsageError
 from eqn.exits import ending
 
@@ -26,11 +26,13 @@ app = typer.Typer(
 app.command()(annotate.annotate)
 app.command()(data.validate)
 app.command()(training.train)
+app.command("import-checkpoint")(importing.import_checkpoint)
 app.command()(training.evaluate)
 app.command()(models.promote)
 app.add_typer(models.app, name="models")
 app.add_typer(release.app, name="release")
 app.add_typer(data.app, name="data")
+app.add_typer(store.app, name="store")
 
 
 @app.callback(invoke_without_command=True)
@@ -68,3 +70,7 @@ def _call(arguments: list[str]) -> int:
     if code == INTERRUPTED:
         raise KeyboardInterrupt
     return code or 0
+
+
+if __name__ == "__main__":
+    main()

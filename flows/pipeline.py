@@ -34,11 +34,14 @@ class Outcome(NamedTuple):
 
 @task
 def stand_ready(directory: Path | None) -> bool:
-    """Make the inbox on the first run."""
+    """Make the inbox on the first run; one in a bucket is its owner's."""
     from eqn.corpus.choice import choose_corpus, fill_inbox
+    from eqn.corpus.remote import is_remote
     from eqn.settings import load_settings
 
     settings = load_settings()
+    if is_remote(settings.inbox):
+        return False
     return fill_inbox(Path(settings.inbox), choose_corpus(directory or settings.goemotions))
 
 

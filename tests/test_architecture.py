@@ -54,7 +54,7 @@ LOADED_AT_IMPORT = {
 EXECUTED_BY_MLFLOW = {"eqn/registry/pyfunc_model.py"}
 """A models-from-code script: MLflow runs it, EQN never imports it."""
 
-HEAVY = ("torch", "mlflow", "prefect", "great_expectations", "boto3", "ray", "pandas")
+HEAVY = ("torch", "mlflow", "prefect", "great_expectations", "boto3", "ray", "pandas", "matplotlib")
 
 
 def import_faults(root: Path) -> Iterator[str]:
@@ -157,7 +157,7 @@ def test_importing_loads_nothing_heavy(module: str) -> None:
 
 def test_training_and_annotating_need_no_pipeline() -> None:
     """A GPU machine has torch and transformers, but neither Prefect, MLflow, Great Expectations nor pydantic."""
-    forbidden = {"prefect", "mlflow", "great_expectations", "boto3", "pydantic", "pandas", "sklearn"}
+    forbidden = {"prefect", "mlflow", "great_expectations", "boto3", "pydantic", "pandas", "sklearn", "matplotlib"}
     script = (
         "import sys, eqn.training.run, eqn.training.recipes, eqn.annotation.annotator, eqn.evaluation.evaluate\n"
         f"print(sorted(set(sys.modules) & {forbidden!r}))"

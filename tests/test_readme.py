@@ -22,7 +22,7 @@ def test_each_emotion_is_explained() -> None:
 def test_each_command_exists() -> None:
     """Every `eqn ...` line of the README names a command that is there."""
     commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-    named = set(re.findall(r"^(?:\$ )?eqn (\w+)", README, flags=re.MULTILINE)) | set(re.findall(r"`eqn (\w+)", README))
+    named = set(re.findall(r"(?:^|^\$ |`)eqn ([a-z][\w-]*)", README, flags=re.MULTILINE))
 
     assert {"annotate", "release", "evaluate", "train"} <= named
     assert named <= set(commands)

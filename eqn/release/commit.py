@@ -60,12 +60,11 @@ def commit(store: ObjectStore, draft: Draft, *, after: int, expect: int | None =
     first = draft(1)
     dataset, job = first.dataset, first.job
     for _ in range(_ATTEMPTS):
-        twin = find_job(store, dataset, job, after=after)
+        twin, last = twin_or_last(store, dataset, job, after=after, expect=expect)
         if twin is not None:
-            require_number(twin, expect)
             _settle(store, dataset, job)
             return Committed(twin, already_published=True)
-        after = require_next(store, dataset, expect)
+        after = last
         mine = draft(after + 1)
         mine.check()  # a manifest that readers would refuse must never be written
         there = _announce_and_put(store, mine)
@@ -79,18 +78,24 @@ def commit(store: ObjectStore, draft: Draft, *, after: int, expect: int | None =
     )
 
 
-def require_next(store: ObjectStore, dataset: str, expect: int | None) -> int:
-    """Give the number of the latest release, 0 when there is none.
+def twin_or_last(
+    store: ObjectStore, dataset: str, job: str, *, after: int, expect: int | None
+) -> tuple[Manifest | None, int]:
+    """Give the release of `job` after number `after`, if there is one, and a number up to which there surely is none.
 
     Raises:
-        Conflict: `expect` is not the next number.
+        Conflict: `expect` is neither the number of that release nor, without one, the next.
 
     """
+    # In this order: a twin that publishes between the two looks is found, not passed over.
     last = max(release_numbers(store, dataset), default=0)
-    if expect is not None and expect != last + 1:
+    twin = find_job(store, dataset, job, after=after)
+    if twin is not None:
+        require_number(twin, expect)
+    elif expect is not None and expect != last + 1:
         came = "other work was published under that number" if expect <= last else f"the next number is {last + 1}"
         raise Conflict(f"expected to make release {expect} of {dataset!r}; {came}.", todo=_ANOTHER.format(dataset))
-    return last
+    return twin, last
 
 
 def require_number(published: Manifest, expect: int | None) -> None:

@@ -5,6 +5,7 @@ other work write into other folders; whose manifest comes second takes the next 
 is ever replaced: where it is not what it should be, the next folder is taken.
 """
 
+import contextlib
 import itertools
 import uuid
 from collections.abc import Callable, Iterator
@@ -17,8 +18,8 @@ from eqn.corpus.contract import VERSION
 from eqn.errors import StoreUnavailable
 from eqn.records import ReleaseRef
 from eqn.release.card import dataset_card
-from eqn.release.catalog import find_job, reference
-from eqn.release.commit import FilesCollected, commit, require_next, require_number
+from eqn.release.catalog import reference
+from eqn.release.commit import FilesCollected, commit, require_number, twin_or_last
 from eqn.release.croissant import croissant_json
 from eqn.release.manifest import (
     CARD,
@@ -59,23 +60,21 @@ def publish(
         CommitUnknown: the store stopped answering during the commit.
 
     """
+    if plan.published is not None:
+        require_number(plan.published, expect)
+        return reference(store, plan.published, already_published=True)
     commit_id = str(uuid.uuid4())
     after = plan.previous.release if plan.previous else 0
-    # With a number to make, a twin that published since the plan is no rival.
-    twin = plan.published or (find_job(store, plan.dataset, plan.job, after=after) if expect else None)
     for folder in itertools.islice(_folders(store, plan), _FOLDERS):
+        twin, _ = twin_or_last(store, plan.dataset, plan.job, after=after, expect=expect)
         if twin is not None:
-            require_number(twin, expect)
             return reference(store, twin, already_published=True)
-        require_next(store, plan.dataset, expect)
         key = files_key(plan.dataset, folder)
-        try:
+        # Where the folder is not to be used after all, the next one is.
+        with contextlib.suppress(FolderUnusable, FilesCollected):
             written = _write(store, plan, key, annotator=annotator, quality=quality, report=report)
             done = commit(store, _draft(plan, written, key, commit_id), after=after, expect=expect)
-        except (FolderUnusable, FilesCollected):
-            twin = find_job(store, plan.dataset, plan.job, after=after)
-            continue
-        return reference(store, done.manifest, already_published=done.already_published)
+            return reference(store, done.manifest, already_published=done.already_published)
     raise StoreUnavailable(
         f"expected to write the files of this job; {_FOLDERS} folders in {store.address(f'{plan.dataset}/files')} hold "
         f"other files under its name ({plan.job}), or lose what is written.",

@@ -1,7 +1,7 @@
 """The commit: lost answers, rivals, numbers asked for, outcomes that nobody learns."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -327,3 +327,31 @@ def test_a_disk_that_fills_up_after_the_commit_does_not_undo_it(
 
     release, _ = publish_files(inbox, store=Full(tmp_path / "store"))
     assert (release.number, release.already_published) == (1, False)
+
+
+@pytest.mark.parametrize("look", range(1, 6))
+@pytest.mark.parametrize("expect", [None, 1])
+def test_a_twin_that_publishes_between_any_two_looks_is_found(
+    plan_for: PlanFor, annotator: Annotator, inbox: Path, tmp_path: Path, look: int, expect: int | None
+) -> None:
+    """Whenever the same work appears, it is published once, and whoever came second is told so."""
+    plan = plan_for(inbox / "c.parquet")
+
+    class Twinned(DirectoryStore):
+        looks = 0
+
+        def list(self, prefix: str) -> Iterator[str]:
+            found = list(super().list(prefix))
+            if prefix == "letters/releases":
+                self.looks += 1
+                if self.looks == look:
+                    publish(DirectoryStore(self.root), plan, annotator)
+            yield from found
+
+    store = Twinned(tmp_path / "twinned")
+    release = publish(store, plan, annotator, expect=expect)
+
+    assert (release.number, release.already_published) == (1, store.looks >= look)
+    here = DirectoryStore(store.root)
+    assert release_numbers(here, "letters") == [1]
+    verify(here, read_manifest(here, "letters"))

@@ -9,12 +9,14 @@ from eqn.commands.export import export
 from eqn.commands.shared import Dataset, Json, Number, Store, out, print_json, say, store_at
 from eqn.errors import ArtifactRefused
 from eqn.records import as_json
-from eqn.release.collection import GRACE_HOURS
+from eqn.release.commit import GRACE_HOURS
 
 _OUTCOMES = {
     "published": "published, whole.",
     "overtaken": "not published; another release took its number. Run the same annotation again: the work is kept.",
-    "incomplete": "not published; files of it are missing. Run the same annotation again.",
+    "incomplete": "not published; files of it are missing. Run the same annotation again, if it is not under way.",
+    "unreadable": "says nothing that can be read. If nobody is publishing just now, delete it.",
+    "settled": "settled meanwhile.",
 }
 
 if TYPE_CHECKING:
@@ -133,7 +135,7 @@ def reconcile(dataset: Dataset, *, store: Store = None, json: Json = False) -> N
         print_json(as_json(resolved))
         return
     for one in resolved:
-        say(f"{dataset} release {one.release}: {_OUTCOMES[one.outcome]}")
+        say(f"{dataset} {f'release {one.release}' if one.release else one.commit_id}: {_OUTCOMES[one.outcome]}")
     if not resolved:
         say(f"Every commit of {dataset} has a known outcome.")
 

@@ -9,12 +9,9 @@ mark stays for good, and a run that meets one writes into another folder: nobody
 import dataclasses
 
 from eqn.release.catalog import read_manifest, release_numbers
-from eqn.release.commit import announced_folders
+from eqn.release.commit import GRACE_HOURS, announced_folders
 from eqn.release.manifest import collected_key, files_key
 from eqn.store.interface import ObjectStore
-
-GRACE_HOURS = 24.0
-"""A run whose youngest file is older than this is taken for dead."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ deleted, and the announcement lets `reconcile` find out later, from any machine.
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from eqn.errors import ArtifactRefused, CommitUnknown, Conflict, EqnError, StorageFull, StoreUnavailable
 from eqn.release.catalog import find_job, release_numbers, verify
@@ -26,6 +26,8 @@ _ATTEMPTS = 100
 _PAUSES = (1.0, 2.0, 4.0)
 """Seconds between the attempts at a commit whose answer did not come; the store's own retries come on top."""
 
+GRACE_HOURS = 24.0
+"""A run whose youngest file is older than this is taken for dead."""
 _ANOTHER = "See `eqn release list {}`, then run again with another --expect or without: the work is kept."
 
 Draft = Callable[[int], Manifest]
@@ -62,14 +64,14 @@ def commit(store: ObjectStore, draft: Draft, *, after: int, expect: int | None =
     for _ in range(_ATTEMPTS):
         twin, last = twin_or_last(store, dataset, job, after=after, expect=expect)
         if twin is not None:
-            _settle(store, dataset, job)
+            settle(store, dataset, job)
             return Committed(twin, already_published=True)
         after = last
         mine = draft(after + 1)
         mine.check()  # a manifest that readers would refuse must never be written
         there = _announce_and_put(store, mine)
         if there is not None and there.job == job:
-            _settle(store, dataset, job)
+            settle(store, dataset, job)
             return Committed(there, already_published=there.commit_id != mine.commit_id)
         _withdraw(store, mine)
     raise Conflict(
@@ -121,19 +123,21 @@ class Resolved:
     release: int
     """The number under which it was to be published, or is."""
     commit_id: str
+    """Or the announcement's key, where it cannot be read."""
     outcome: str
-    """`published`, `overtaken` by a rival's release of that number, or `incomplete`: files are missing."""
+    """`published`; `overtaken` by a rival's release of that number; `incomplete`: files are missing; `unreadable`: an
+    announcement that says nothing; `settled` meanwhile."""
 
 
 def reconcile(store: ObjectStore, dataset: str) -> list[Resolved]:
     """Find out what became of the announced commits of `dataset`, and finish those that can be; deletes no data.
 
     Raises:
-        StoreUnavailable: the store cannot be reached; nothing is settled.
+        StoreUnavailable, StorageFull: the store cannot be used; what was found out until then is settled.
         CommitUnknown: it stopped answering once more.
 
     """
-    return [_resolve(store, mine) for mine in list(_announced(store, dataset))]
+    return [_resolve(store, dataset, key) for key in list(store.list(f"{dataset}/commits"))]
 
 
 def announced_folders(store: ObjectStore, dataset: str) -> set[str]:
@@ -141,29 +145,30 @@ def announced_folders(store: ObjectStore, dataset: str) -> set[str]:
     return {key.removeprefix(f"{dataset}/commits/").partition("/")[0] for key in store.list(f"{dataset}/commits")}
 
 
-def _announced(store: ObjectStore, dataset: str) -> Iterator[Manifest]:
-    for key in list(store.list(f"{dataset}/commits")):
-        with contextlib.suppress(KeyError, ArtifactRefused):  # settled meanwhile; or damaged
-            mine = Manifest.from_bytes(store.get(key), where=store.address(key))
-            if key == _announcement(mine):  # not one of another dataset, in a folder that somebody copied
-                yield mine
-
-
-def _resolve(store: ObjectStore, mine: Manifest) -> Resolved:
-    twin = find_job(store, mine.dataset, mine.job)
+def _resolve(store: ObjectStore, dataset: str, key: str) -> Resolved:
+    try:
+        mine = Manifest.from_bytes(store.get(key), where=store.address(key))
+    except (KeyError, ArtifactRefused):
+        mine = None
+    if mine is None or key != _announcement(mine):  # damaged, or in a folder that somebody copied
+        return Resolved(dataset, 0, key, "settled" if not store.exists(key) else "unreadable")
+    found = Resolved(dataset, mine.release, mine.commit_id, "published")
+    twin = find_job(store, dataset, mine.job)
     if twin is None:
         try:
-            _require_files(store, mine)
             verify(store, mine)
+            # Its run may have given up and withdrawn it: nobody looks at a folder that is not announced.
+            store.put_if_absent(key, mine.to_bytes())
+            _require_files(store, mine)
         except (FilesCollected, ArtifactRefused):
-            _withdraw(store, mine)
-            return Resolved(mine.dataset, mine.release, mine.commit_id, "incomplete")
+            _withdraw_if_old(store, mine)
+            return dataclasses.replace(found, outcome="incomplete")
         twin = _put(store, mine)
         if twin is None or twin.job != mine.job:
             _withdraw(store, mine)
-            return Resolved(mine.dataset, mine.release, mine.commit_id, "overtaken")
-    _settle(store, mine.dataset, mine.job)
-    return Resolved(mine.dataset, twin.release, mine.commit_id, "published")
+            return dataclasses.replace(found, outcome="overtaken")
+    settle(store, dataset, mine.job)
+    return dataclasses.replace(found, release=twin.release)
 
 
 def _announce_and_put(store: ObjectStore, mine: Manifest) -> Manifest | None:
@@ -175,22 +180,25 @@ def _announce_and_put(store: ObjectStore, mine: Manifest) -> Manifest | None:
     except CommitUnknown:
         raise
     except (EqnError, FilesCollected):
-        _withdraw(store, mine)  # for certain, nothing was published
+        _withdraw(store, mine)  # nothing was published, and nothing is on its way
         raise
 
 
 def _put(store: ObjectStore, mine: Manifest) -> Manifest | None:
     """Write the manifest unless its number is taken; give the one that is there then, None when it is damaged."""
-    for pause in _PAUSES:
+    lost: StoreUnavailable | None = None
+    for pause in (*_PAUSES, 0.0):
         try:
             return _put_once(store, mine)
-        except StoreUnavailable:
+        except StoreUnavailable as error:
             # The same bytes may be put again: whichever attempt was applied, it is this commit.
+            lost = error
             time.sleep(pause)
-    try:
-        return _put_once(store, mine)
-    except StoreUnavailable as error:
-        raise _unknown(mine, error) from error
+        except StorageFull:
+            if lost:
+                break  # an attempt before this one may yet be applied
+            raise
+    raise _unknown(mine, lost) from lost
 
 
 def _put_once(store: ObjectStore, mine: Manifest) -> Manifest | None:
@@ -223,12 +231,19 @@ def _require_files(store: ObjectStore, mine: Manifest) -> None:
         raise FilesCollected
 
 
-def _settle(store: ObjectStore, dataset: str, job: str) -> None:
+def settle(store: ObjectStore, dataset: str, job: str) -> None:
     """Take away the announcements of a job that is published; that may fail, the release stands."""
     with contextlib.suppress(EqnError):
         for key in list(store.list(f"{dataset}/commits")):
             if job_of(key.removeprefix(f"{dataset}/commits/").partition("/")[0]) == job:
                 store.delete(key)
+
+
+def _withdraw_if_old(store: ObjectStore, mine: Manifest) -> None:
+    """Take away an announcement whose run is surely over; one of a run under way keeps its files from removal."""
+    with contextlib.suppress(EqnError, KeyError):
+        if store.age(_announcement(mine)) >= GRACE_HOURS * 3600:
+            store.delete(_announcement(mine))
 
 
 def _withdraw(store: ObjectStore, mine: Manifest) -> None:
@@ -240,9 +255,10 @@ def _announcement(mine: Manifest) -> str:
     return f"{mine.dataset}/commits/{mine.folder}/{mine.release}-{mine.commit_id}.json"
 
 
-def _unknown(mine: Manifest, error: StoreUnavailable) -> CommitUnknown:
+def _unknown(mine: Manifest, error: StoreUnavailable | None) -> CommitUnknown:
     return CommitUnknown(
-        f"it is not known whether release {mine.release} of {mine.dataset!r} was published: {error.what} "
+        f"it is not known whether release {mine.release} of {mine.dataset!r} was published: "
+        f"{error.what if error else 'no answer came'} "
         "Nothing was deleted.",
         todo=f"When the store answers again, run `eqn release reconcile {mine.dataset}`, or the same command again.",
     )

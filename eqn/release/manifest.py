@@ -125,6 +125,10 @@ class Manifest:
 
     def check(self) -> None:
         """Raise ValueError where the parts of the manifest do not go together."""
+        if not all(isinstance(value, str) for value in (self.dataset, self.job, self.path, self.commit_id)):
+            raise ValueError("dataset, job, path and commit_id must be texts")
+        if self.path != files_key(self.dataset, check_key(self.folder)) or job_of(self.folder) != self.job:
+            raise ValueError(f"its files cannot be in {self.path!r}")
         for name in self.files:
             check_key(f"{self.path}/{name}")
         named = {name for entry in self.inputs for name in (*entry.parts, *entry.quarantine)}

@@ -77,9 +77,9 @@ class PartWriter:
             if batch.quarantined:
                 table = quarantine_table(source.file.name, batch.quarantined)
                 name = self._next("quarantine/quarantine-")
-                self._put(name, table, holds=table.equals)
+                self._put(name, table)
                 quarantine.append(name)
-        return _entry(source, parts, quarantine)
+        return _entry(source, parts, quarantine, size=Path(source.file.path).stat().st_size)
 
     def _annotate_part(self, batch: Batch) -> str:
         """Annotate `batch`, unless a killed run of the same job left the part whole and with these very rows."""
@@ -115,7 +115,7 @@ class PartWriter:
                 self._copy(key, name, previous.files[old], table)
             else:  # another input brought or took a column
                 table = conformed(table, self._plan.schema)
-                self._put(name, table, holds=table.equals)
+                self._put(name, table)
             parts.append(name)
             self._written.summary.add(table)
         for old in carried.quarantine:
@@ -123,10 +123,14 @@ class PartWriter:
             table = parquet_table(_verified(self._store, key, previous.files[old]))
             self._copy(key, name, previous.files[old], table)
             quarantine.append(name)
-        return _entry(source, parts, quarantine)
+        return _entry(source, parts, quarantine, size=carried.bytes)
 
-    def _take(self, name: str, schema: "pa.Schema", holds: "Callable[[pa.Table], bool]") -> "pa.Table | None":
+    def _take(
+        self, name: str, schema: "pa.Schema", holds: "Callable[[pa.Table], bool]", *, sha256: str = ""
+    ) -> "pa.Table | None":
         """Note the part that is there already and give it; None where there is none.
+
+        It is taken when it has this `sha256`, or `holds` says so of its rows and every byte is as it was written.
 
         Raises:
             FolderUnusable: what is there is not whole, or does not hold what it should.
@@ -142,7 +146,9 @@ class PartWriter:
             usable = table.schema.equals(schema)
             if usable:
                 table = conformed(table, schema)  # equal types may yet be written differently
-                usable = holds(table) and is_as_written(content, table)
+                usable = hashlib.sha256(content).hexdigest() == sha256 or (
+                    holds(table) and is_as_written(content, table)
+                )
         except (OSError, ValueError) as error:
             raise FolderUnusable(key) from error
         if not usable:
@@ -150,7 +156,7 @@ class PartWriter:
         self._note(name, content, len(table))
         return table
 
-    def _put(self, name: str, table: "pa.Table", holds: "Callable[[pa.Table], bool]") -> "pa.Table":
+    def _put(self, name: str, table: "pa.Table", holds: "Callable[[pa.Table], bool] | None" = None) -> "pa.Table":
         """Write a part and give it, or the one that a rival with the same job wrote first: it may be published by now.
 
         Raises:
@@ -159,7 +165,8 @@ class PartWriter:
         """
         content = parquet_bytes(table)
         if not self._store.put_if_absent(f"{self._folder}/{name}", content):
-            there = self._take(name, table.schema, holds)
+            holds = holds or (lambda there: _holds(there, table))
+            there = self._take(name, table.schema, holds, sha256=hashlib.sha256(content).hexdigest())
             if there is not None:
                 return there
             raise FolderUnusable(name)  # gone since then: somebody cleans up
@@ -174,7 +181,7 @@ class PartWriter:
             raise _not_as_published(self._store, key) from None
         if copied:
             self._written.files[name] = entry
-        elif self._take(name, table.schema, table.equals) is None:
+        elif self._take(name, table.schema, lambda there: _holds(there, table), sha256=entry.sha256) is None:
             raise FolderUnusable(name)
 
     def _note(self, name: str, content: bytes, rows: int) -> None:
@@ -233,21 +240,9 @@ def _holds(table: "pa.Table", given: "pa.Table") -> bool:
     import pyarrow as pa
 
     columns = table.select(given.column_names)
-    return bool(_without_nan(columns).equals(_without_nan(conformed(given, pa.schema(columns.schema)))))
-
-
-def _without_nan(table: "pa.Table") -> "pa.Table":
-    """Give the columns with nulls for NaN, which equals nothing, itself included."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    columns = [
-        pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
-        if pa.types.is_floating(column.type)
-        else column
-        for column in table.columns
-    ]
-    return pa.table(columns, names=table.column_names)
+    wanted = conformed(given, pa.schema(columns.schema))
+    # As bytes, in which a NaN equals itself, inside of lists too.
+    return parquet_bytes(columns.combine_chunks()) == parquet_bytes(wanted.combine_chunks())
 
 
 def _widens(old: "pa.Schema", new: "pa.Schema") -> bool:
@@ -265,12 +260,12 @@ def _counts(source: Source) -> dict[str, int]:
     return {reason.value: count for reason, count in sorted(source.scan.quarantined.items()) if count}
 
 
-def _entry(source: Source, parts: list[str], quarantine: list[str]) -> InputEntry:
+def _entry(source: Source, parts: list[str], quarantine: list[str], *, size: int) -> InputEntry:
     found = source.scan
     return InputEntry(
         name=source.file.name,
         sha256=found.digest,
-        bytes=Path(source.file.path).stat().st_size,
+        bytes=size,
         rows=found.rows,
         quarantined=_counts(source),
         parts=tuple(parts),

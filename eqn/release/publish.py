@@ -19,7 +19,7 @@ from eqn.errors import StoreUnavailable
 from eqn.records import ReleaseRef
 from eqn.release.card import dataset_card
 from eqn.release.catalog import reference
-from eqn.release.commit import FilesCollected, commit, require_number, twin_or_last
+from eqn.release.commit import FilesCollected, commit, require_number, settle, twin_or_last
 from eqn.release.croissant import croissant_json
 from eqn.release.manifest import (
     CARD,
@@ -58,16 +58,20 @@ def publish(
         Conflict: release `expect` holds other work or is not the next one, this work is another release already, or a
             hundred rivals published first.
         CommitUnknown: the store stopped answering during the commit.
+        DataRefused: an input changed since the plan was made.
+        ArtifactRefused: a file that is to be carried over is not as it was published.
 
     """
     if plan.published is not None:
         require_number(plan.published, expect)
+        settle(store, plan.dataset, plan.job)
         return reference(store, plan.published, already_published=True)
     commit_id = str(uuid.uuid4())
     after = plan.previous.release if plan.previous else 0
     for folder in itertools.islice(_folders(store, plan), _FOLDERS):
         twin, _ = twin_or_last(store, plan.dataset, plan.job, after=after, expect=expect)
         if twin is not None:
+            settle(store, plan.dataset, plan.job)
             return reference(store, twin, already_published=True)
         key = files_key(plan.dataset, folder)
         # Where the folder is not to be used after all, the next one is.
@@ -78,7 +82,7 @@ def publish(
     raise StoreUnavailable(
         f"expected to write the files of this job; {_FOLDERS} folders in {store.address(f'{plan.dataset}/files')} hold "
         f"other files under its name ({plan.job}), or lose what is written.",
-        todo=f"Find out who writes there, then run `eqn release gc {plan.dataset}` and the same command again.",
+        todo=f"Find out who writes there, then run `eqn release gc {plan.dataset} --grace 0` and this once more.",
     )
 
 

@@ -53,7 +53,13 @@ class DirectoryStore:
             raise KeyError(source)
         with storage_errors(path):
             _make_folder(path.parent)
-            return _link(origin, path)
+            try:
+                return _link(origin, path)
+            except OSError as error:
+                if error.errno not in {errno.EMLINK, errno.EPERM, errno.ENOENT}:
+                    raise
+        # Too many links, a file system without them, or the source has gone.
+        return self.put_if_absent(key, self.get(source))
 
     def get(self, key: str) -> bytes:
         """Read a key; KeyError when it is not there."""

@@ -27,10 +27,7 @@ class ObjectStore(Protocol):
         """Write `content`, whole or not at all, in place of what was there."""
 
     def copy_if_absent(self, source: str, key: str) -> bool:
-        """Give the bytes of `source` to `key`, unless it exists, without reading them here; True when this call did.
-
-        A hard link, or a server-side copy. Not every service copies on a condition: there, of two writers at the same
-        moment, the later one wins.
+        """Give the bytes of `source` to `key`, unless it exists; True when this call did. A hard link where it can be.
 
         Raises:
             KeyError: there is no `source`.

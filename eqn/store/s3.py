@@ -84,31 +84,11 @@ class S3Store:
         self._put(key, content)
 
     def copy_if_absent(self, source: str, key: str) -> bool:
-        """Let the service copy `source` to `key` unless that exists; True when this call did.
+        """Give the bytes of `source` to `key` unless that exists; True when this call did.
 
-        KeyError when `source` is not there.
+        Read and put: the services' own copy has no condition on its target that all of them honour.
         """
-        origin, target = self._object(source), self._object(key)
-        with self._client(key) as client:
-            # Services that do not know the condition pass over it: hence the look before.
-            if self.exists(key):
-                if not self.exists(source):
-                    raise KeyError(source)
-                return False
-            try:
-                client.copy_object(
-                    Bucket=self.bucket,
-                    Key=target,
-                    CopySource={"Bucket": self.bucket, "Key": origin},
-                    IfNoneMatch="*",
-                )
-            except client.exceptions.ClientError as error:
-                if code_of(error) in NOT_THERE:
-                    raise KeyError(source) from None
-                if status_of(error) == 412:
-                    return False
-                raise
-        return True
+        return self.put_if_absent(key, self.get(source))
 
     def get(self, key: str) -> bytes:
         """Read a key; KeyError when it is not there."""

@@ -11,9 +11,9 @@ from eqn.errors import CommitUnknown, Conflict, StorageFull, StoreUnavailable
 from eqn.records import ReleaseRef
 from eqn.release import commit
 from eqn.release.catalog import read_manifest, release_numbers, verify
-from eqn.release.commit import _announced as announced
+from eqn.release.collection import collect
 from eqn.release.commit import announced_folders, reconcile
-from eqn.release.manifest import manifest_key
+from eqn.release.manifest import Manifest, collected_key, manifest_key
 from eqn.release.plan import Plan
 from eqn.release.publish import publish
 from eqn.store.directory import DirectoryStore
@@ -26,6 +26,12 @@ Publish = Callable[..., tuple[ReleaseRef, int]]
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """A store that fails here fails at once, and is asked again at once."""
     monkeypatch.setattr(commit, "_PAUSES", (0.0, 0.0))
+
+
+def announced(store: DirectoryStore, dataset: str) -> Iterator[Manifest]:
+    """Give the manifests of the announced commits."""
+    for key in store.list(f"{dataset}/commits"):
+        yield Manifest.from_bytes(store.get(key), where=key)
 
 
 class UnreliableStore(DirectoryStore):
@@ -148,7 +154,8 @@ def test_a_commit_whose_files_are_gone_is_not_finished(publish_files: Publish, i
     store.delete(f"{path}/data/part-00001.parquet")
 
     assert [one.outcome for one in reconcile(store, "letters")] == ["incomplete"]
-    assert (release_numbers(store, "letters"), announced_folders(store, "letters")) == ([], set())
+    assert release_numbers(store, "letters") == []
+    assert len(announced_folders(store, "letters")) == 1  # its run may be under way: it keeps its files
     rerun, read = publish_files(inbox, store=store)
     assert (rerun.number, rerun.path, read) == (1, release_path, 8)
 
@@ -272,7 +279,10 @@ def test_a_strangers_announcement_is_passed_over(publish_files: Publish, inbox: 
     """Something else in the folder of announcements stops nobody."""
     store.put("letters/commits/odd.json", b"{}")
     release, _ = publish_files(inbox)
-    assert (release.number, release.already_published, reconcile(store, "letters")) == (1, False, [])
+    assert (release.number, release.already_published) == (1, False)
+    assert [(one.commit_id, one.outcome) for one in reconcile(store, "letters")] == [
+        ("letters/commits/odd.json", "unreadable")
+    ]
 
 
 def test_an_announcement_in_a_copied_dataset_is_not_the_copys(
@@ -285,8 +295,8 @@ def test_an_announcement_in_a_copied_dataset_is_not_the_copys(
     for key in list(store.list("letters")):
         store.put(key.replace("letters", "copied", 1), store.get(key))
 
-    assert reconcile(store, "copied") == []
-    assert release_numbers(store, "letters") == []
+    assert [one.outcome for one in reconcile(store, "copied")] == ["unreadable"]
+    assert (release_numbers(store, "letters"), release_numbers(store, "copied")) == ([], [])
 
 
 def test_work_that_has_another_number_is_a_conflict(
@@ -355,3 +365,40 @@ def test_a_twin_that_publishes_between_any_two_looks_is_found(
     here = DirectoryStore(store.root)
     assert release_numbers(here, "letters") == [1]
     verify(here, read_manifest(here, "letters"))
+
+
+def test_reconcile_takes_no_announcement_from_a_run_under_way(
+    plan_for: PlanFor, annotator: Annotator, inbox: Path, tmp_path: Path
+) -> None:
+    """Its folder was marked after it had looked: it will publish from it, and its announcement keeps the files."""
+    plan = plan_for(inbox / "c.parquet")
+
+    class Interrupted(DirectoryStore):
+        def put_if_absent(self, key: str, content: bytes) -> bool:
+            if "/releases/" in key:
+                here = DirectoryStore(self.root)
+                here.put(collected_key("letters", plan.job), b"")
+                assert [one.outcome for one in reconcile(here, "letters")] == ["incomplete"]
+                assert collect(here, "letters", grace_hours=0) == []
+            return super().put_if_absent(key, content)
+
+    store = Interrupted(tmp_path / "interrupted")
+    publish(store, plan, annotator)
+    verify(store, read_manifest(store, "letters"))
+
+
+def test_an_attempt_that_was_lost_is_not_forgotten_when_the_disk_fills_up(
+    publish_files: Publish, inbox: Path, tmp_path: Path
+) -> None:
+    """The first request may be applied yet: the outcome is unknown, and the announcement stays."""
+
+    class Filling(UnreliableStore):
+        def put_if_absent(self, key: str, content: bytes) -> bool:
+            if "/releases/" in key and not self.faults:
+                raise StorageFull("no room")
+            return super().put_if_absent(key, content)
+
+    store = Filling(tmp_path / "store", "lost before")
+    with pytest.raises(CommitUnknown):
+        publish_files(inbox, store=store)
+    assert len(announced_folders(store, "letters")) == 1

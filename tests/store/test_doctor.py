@@ -109,12 +109,10 @@ LIARS: list[tuple[Action, dict[str, str]]] = [
     ),
     (faults.interrupted_get, {"large object": "the transfer broke off after"}),
     (faults.flipped_put, {"every byte": "the service stored others", "large object": "the service stored others"}),
-    (faults.error_in_200, {"copy": "overloaded or broken"}),
 ]
 WHEN: dict[Action, dict[str, str]] = {
     **{action: {"header": "If-None-Match"} for action, _ in LIARS[:5]},
     faults.flipped_put: {"method": "PUT"},
-    faults.error_in_200: {"header": "x-amz-copy-source"},
 }
 
 

@@ -6,6 +6,11 @@ from pathlib import Path
 
 import pytest
 
+# One server of each kind for all tests: a fixture imported in two places would be two.
+from tests.store.servers import ceph_server, moto_server, moto_store
+
+__all__ = ["ceph_server", "moto_server", "moto_store"]
+
 
 def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")

@@ -14,8 +14,6 @@ from tests.store.proxy import FaultProxy
 
 Eqn = Callable[..., Any]
 
-moto_server = servers.moto_server
-
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,15 +72,16 @@ def test_an_s3_store_is_accepted_and_a_liar_refused(
     assert (people.code, machine.code) == (5, 5)
     for done in (people, machine):
         said = done.err[done.err.index("eqn: ") :].splitlines()
-        assert said[0] == f"eqn: expected s3://{bucket}/releases to keep what releases rest on; 2 of 12 checks failed."
+        assert said[0] == f"eqn: expected s3://{bucket}/releases to keep what releases rest on; 3 of 12 checks failed."
         assert said[1].startswith("  - one winner: Two writers of one key were both told that they wrote it (3 of 3")
         assert said[2].startswith("  - existing key: A key that was there was written again: the store ignores")
-        assert said[3].startswith("Do not publish to it.")
-        assert len(said) == 4
+        assert said[3].startswith("  - copy: A copy to a key that was taken said otherwise.")
+        assert said[4].startswith("Do not publish to it.")
+        assert len(said) == 5
     assert "you can publish" not in people.out
-    assert (people.out.count(" yes  "), people.out.count(" no  ")) == (10, 2)
+    assert (people.out.count(" yes  "), people.out.count(" no  ")) == (9, 3)
     assert machine.json()["sound"] is False
-    assert [check["name"] for check in machine.json()["checks"] if not check["passed"]] == CHECKS[:2]
+    assert [check["name"] for check in machine.json()["checks"] if not check["passed"]] == [*CHECKS[:2], "copy"]
 
 
 @pytest.mark.parametrize("json", [[], ["--json"]])

@@ -15,9 +15,6 @@ from eqn.corpus.reader import scan
 from eqn.corpus.remote import is_remote, stage_inputs
 from eqn.errors import StoreUnavailable, UsageError
 from eqn.store.s3 import S3Store
-from tests.store import servers
-
-moto_server, moto_store = servers.moto_server, servers.moto_store
 
 FILES = {
     "b.csv": b"id,text\n1,hello\n",

@@ -23,9 +23,7 @@ from eqn.store.directory import DirectoryStore
 from eqn.store.interface import ObjectStore
 from eqn.training.recipes import recipe_named
 from eqn.training.run import Order, train
-from tests.store.servers import ceph_server, fresh_store, moto_server, moto_store
-
-__all__ = ["ceph_server", "moto_server", "moto_store"]  # fixtures
+from tests.store.servers import fresh_store
 
 PlanFor = Callable[..., Plan]
 Publish = Callable[..., tuple[ReleaseRef, int]]

@@ -1,6 +1,6 @@
 """Real S3 services on loopback for tests: moto's server, and Ceph for tests marked `stack`.
 
-Other rooms' `conftest.py` import the fixtures they want: `from tests.store.servers import moto_server, moto_store`.
+The fixtures are there for every test: `tests/conftest.py` imports them.
 Every server ends with the test process, however that ends.
 """
 

@@ -157,7 +157,7 @@ def _resolve(store: ObjectStore, dataset: str, key: str) -> Resolved:
     if twin is None:
         try:
             verify(store, mine)
-            # Its run may have given up and withdrawn it: nobody looks at a folder that is not announced.
+            # Its run may have given up and withdrawn it: a folder without an announcement may be given up any time.
             store.put_if_absent(key, mine.to_bytes())
             _require_files(store, mine)
         except (FilesCollected, ArtifactRefused):

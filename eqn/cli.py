@@ -44,7 +44,9 @@ def _options(*, version: Annotated[bool, typer.Option("--version", help="Print t
 
 def main() -> None:
     """Run the command line on this process' arguments."""
-    sys.exit(run(sys.argv[1:]))
+    from eqn.training.distributed import leave
+
+    leave(run(sys.argv[1:]))
 
 
 def run(arguments: Sequence[str]) -> int:

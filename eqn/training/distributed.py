@@ -8,9 +8,10 @@ it is the one that a single process would have trained, but for the order of the
 import contextlib
 import dataclasses
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from eqn.errors import INTERRUPTED, EqnError, UsageError
 
@@ -149,6 +150,18 @@ def joined() -> Iterator[Team]:
     with contextlib.suppress(EqnError):  # all is done: this only keeps the leader there until the others have heard it
         team.agree(None, "the end")
     distributed.destroy_process_group()
+
+
+def leave(code: int) -> NoReturn:
+    """End this process with `code`; one of a team at once, with nothing of the interpreter's own end.
+
+    There torch may meet a thread of its communication that still runs, and aborts a process that had done its work.
+    """
+    if not os.environ.keys() >= _TORCHRUN:
+        sys.exit(code)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _meet() -> Any:

@@ -22,7 +22,7 @@ from eqn.model.backbone import load_backbone
 from eqn.model.encoding import encode
 from eqn.model.network import EmotionNetwork
 from eqn.training import loop, run
-from eqn.training.distributed import Team, joined
+from eqn.training.distributed import Team, joined, leave
 from eqn.training.loop import Stage
 from eqn.training.progress import Event
 from eqn.training.recipes import Recipe
@@ -113,4 +113,4 @@ def main(facts: dict[str, Any]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(ending(lambda: main(json.loads(sys.argv[1]))))
+    leave(ending(lambda: main(json.loads(sys.argv[1]))))

@@ -27,7 +27,7 @@ from eqn.model.package import read_package
 from eqn.training.distributed import Team, joined, present_team
 from eqn.training.recipes import PAPER, Recipe
 
-pytestmark = pytest.mark.skipif(
+by_processes = pytest.mark.skipif(
     "EQN_TEST_TORCHRUN" not in os.environ,
     reason="NOT RUN: torch 2.13 may abort a finished process of a group on the CPU; EQN_TEST_TORCHRUN=1 runs it",
 )
@@ -118,6 +118,7 @@ def _gradients(folder: Path, batch: int) -> dict[str, NDArray[np.float32]]:
     return dict(np.load(folder / "notes" / f"gradients-{batch}.npz"))
 
 
+@by_processes
 def test_two_processes_train_the_network_that_one_trains(tmp_path: Path, facts: dict[str, Any]) -> None:
     """Gradients of batches with even, odd and single rows, both stages' history, and the package at the end."""
     batches = [16, 13, 1]
@@ -182,6 +183,7 @@ def _said(ended: Sequence[Ended]) -> list[str]:
         ({"follower": [STAGE_A, 5]}, 8, "a follower's own fault"),
     ],
 )
+@by_processes
 def test_an_error_in_one_process_ends_both_with_one_message(
     tmp_path: Path, facts: dict[str, Any], fails: dict[str, Any], code: int, said: str
 ) -> None:
@@ -196,6 +198,7 @@ def test_an_error_in_one_process_ends_both_with_one_message(
 
 
 @pytest.mark.stack
+@by_processes
 def test_a_process_that_vanishes_ends_the_training_with_advice(tmp_path: Path, facts: dict[str, Any]) -> None:
     """A follower that the system killed says nothing; the leader does, and another run goes on."""
     leader, follower = _without_torchrun(facts, tmp_path, fails={"kill": [STAGE_B, 20]})
@@ -211,6 +214,7 @@ def test_a_process_that_vanishes_ends_the_training_with_advice(tmp_path: Path, f
 
 @pytest.mark.stack
 @pytest.mark.parametrize("recipe", [RECIPE, dataclasses.replace(PAPER, batch_size=16, max_tokens=32)])
+@by_processes
 def test_a_killed_training_of_two_processes_goes_on_and_ends_with_the_same_bits(
     tmp_path: Path, facts: dict[str, Any], recipe: Recipe
 ) -> None:
@@ -241,6 +245,7 @@ def command(write_corpus: CorpusWriter) -> list[str]:
 
 
 @pytest.mark.stack
+@by_processes
 def test_the_command_under_torchrun_says_everything_once(tmp_path: Path, command: list[str]) -> None:
     """One progress, one table, one package that is whole; again, it is only named; a wrong call is refused once."""
     out = str(tmp_path / "model")
@@ -261,6 +266,7 @@ def test_the_command_under_torchrun_says_everything_once(tmp_path: Path, command
 
 
 @pytest.mark.stack
+@by_processes
 def test_a_model_that_two_processes_trained_is_registered_once(
     tmp_path: Path, command: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

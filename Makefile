@@ -9,7 +9,7 @@ export DO_NOT_TRACK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help install run ui test test-stack lint clean
+.PHONY: help install run ui test test-stack test-model lint clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -39,6 +39,9 @@ test: $(STAMP)  ## all tests, formatting and types (with GoEmotions: EQN_GOEMOTI
 test-stack: $(STAMP)  ## the tests against real servers, and the long ones on races, crashes and faults
 	@infra/services/prepare.sh
 	@$(BIN)/python -m pytest -m stack
+
+test-model: $(STAMP)  ## how a trained model behaves (the champion; another: EQN_MODEL=a package, a version or an alias)
+	@$(BIN)/python -m pytest -m behaviour tests/model/behaviour
 
 lint: $(STAMP)  ## repair formatting, then report what is left
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .

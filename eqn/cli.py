@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from eqn import __version__
-from eqn.commands import annotate, data, importing, models, release, store, training
+from eqn.commands import annotate, data, importing, models, quality, release, store, training
 from eqn.errors import INTERRUPTED, UsageError
 from eqn.exits import ending
 
@@ -32,6 +32,7 @@ app.command()(models.promote)
 app.add_typer(models.app, name="models")
 app.add_typer(release.app, name="release")
 app.add_typer(data.app, name="data")
+app.add_typer(quality.app, name="quality")
 app.add_typer(store.app, name="store")
 
 
@@ -46,7 +47,7 @@ def main() -> None:
     """Run the command line on this process' arguments."""
     from eqn.training.distributed import leave
 
-    leave(run(sys.argv[1:]))
+    leave(lambda: run(sys.argv[1:]))
 
 
 def run(arguments: Sequence[str]) -> int:

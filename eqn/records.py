@@ -59,12 +59,12 @@ class ModelRef:
     digest: str
     """Digest of the package: the model's identity."""
     name: str = ""
-    """Registered model's name, empty for a bare directory."""
+    """Registered model's name, or that of the model in the box; empty for a bare directory."""
     version: int = 0
-    """Registered version, 0 for a bare directory."""
+    """Registered version, 0 where there is none."""
 
     def __str__(self) -> str:
-        return f"{self.name} version {self.version}" if self.version else self.path
+        return f"{self.name} version {self.version}" if self.version else self.name or self.path
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

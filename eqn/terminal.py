@@ -117,7 +117,7 @@ def _figures(event: Event) -> str:
 
 def _checked(event: Event) -> str:
     if event.dev_score is not None:
-        return f"dev macro-F1 {event.dev_score:.3f}"
+        return f"dev mAP {event.dev_score:.3f}"
     return f"validation loss {event.validation_loss:.4f}" if event.validation_loss is not None else ""
 
 

@@ -46,8 +46,18 @@ def stand_ready(directory: Path | None) -> bool:
 
 
 @flow(log_prints=True)
-def pipeline(directory: Path | None = None, backbone: str = "minilm", seed: int = 0, dataset: str = "inbox") -> Outcome:
-    """Run the main job; what was done before on the same data is not done again."""
+def pipeline(
+    directory: Path | None = None,
+    backbone: str = "minilm",
+    seed: int = 0,
+    dataset: str = "inbox",
+    *,
+    uncertainty: bool = False,
+) -> Outcome:
+    """Run the main job; what was done before on the same data is not done again.
+
+    With `uncertainty` the release's rows say how sure the model is of them.
+    """
     validation = validate(directory)
     for recipe in RECIPES:
         model = fit(directory, validation, recipe, backbone, seed)
@@ -55,7 +65,7 @@ def pipeline(directory: Path | None = None, backbone: str = "minilm", seed: int 
     figures = compare(directory)
     show_figures(figures)
     stand_ready(directory)
-    return Outcome(annotate(dataset=dataset), figures, validation.data_docs)
+    return Outcome(annotate(dataset=dataset, uncertainty=uncertainty), figures, validation.data_docs)
 
 
 def main() -> int:

@@ -54,6 +54,9 @@ LOADED_AT_IMPORT = {
 EXECUTED_BY_MLFLOW = {"eqn/registry/pyfunc_model.py"}
 """A models-from-code script: MLflow runs it, EQN never imports it."""
 
+DOOR = {"eqn/corpus/goemotions.py", "eqn/evaluation/final.py"}
+"""The seal on the test labels, and the one place where it is broken."""
+
 HEAVY = ("torch", "mlflow", "prefect", "great_expectations", "boto3", "ray", "pandas", "matplotlib")
 
 
@@ -89,6 +92,27 @@ def _flow_faults(tree: ast.Module) -> Iterator[str]:
         light = rest.partition(".")[0] in {"records", "errors", "exits", "settings"}
         if not (top in sys.stdlib_module_names | {"prefect", "flows"} or (top == "eqn" and light)):
             yield f"{name} at module level: import it inside the task that needs it"
+
+
+def seal_faults(root: Path) -> Iterator[str]:
+    """Say where the project in `root` opens sealed labels, or passes by the seal, outside the one door."""
+    for path in sorted([*(root / "eqn").rglob("*.py"), *(root / "flows").rglob("*.py")]):
+        file = path.relative_to(root).as_posix()
+        if file not in DOOR:
+            nodes = ast.walk(ast.parse(path.read_text("utf-8")))
+            yield from (f"{file}, line {line}: {what}" for node in nodes for line, what in _seal_faults(node))
+
+
+def _seal_faults(node: ast.AST) -> Iterator[tuple[int, str]]:
+    if isinstance(node, ast.Attribute) and node.attr in {"opened", "sealed"}:
+        yield node.lineno, f".{node.attr}"
+    elif isinstance(node, ast.Attribute) and node.attr == "labels":
+        if isinstance(node.value, ast.Attribute) and node.value.attr == "test":
+            yield node.lineno, ".test.labels"
+    elif isinstance(node, ast.keyword) and node.arg == "sealed":
+        yield node.lineno, "sealed="
+    elif isinstance(node, ast.Constant) and node.value in ("opened", "sealed"):
+        yield node.lineno, repr(node.value)
 
 
 def _at_import(body: list[ast.stmt]) -> Iterator[ast.AST]:
@@ -134,6 +158,35 @@ def test_a_planted_violation_is_found(tmp_path: Path, file: str, line: str, expe
     assert len(faults) == 1
     assert file in faults[0]
     assert expected in faults[0]
+
+
+def test_the_test_labels_are_opened_in_one_place() -> None:
+    """Nothing is chosen by them: no other module opens them, asks for the seal, or reads them past it."""
+    assert list(seal_faults(ROOT)) == []
+    assert all((ROOT / file).is_file() for file in DOOR)
+    for file in DOOR:  # it is what the rest is kept from
+        nodes = list(ast.walk(ast.parse((ROOT / file).read_text("utf-8"))))
+        assert any(fault for node in nodes for fault in _seal_faults(node))
+
+
+@pytest.mark.parametrize("file", ["eqn/training/run.py", "eqn/corpus/choice.py", "flows/train.py"])
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("gold = corpus.test.opened().targets()", ".opened"),
+        ("open_it = split.opened", ".opened"),
+        ("if split.sealed: pass", ".sealed"),
+        ("split = dataclasses.replace(split, sealed=False)", "sealed="),
+        ("split = replace(split, **{'sealed': False})", "'sealed'"),
+        ("rows = corpus.test.labels", ".test.labels"),
+    ],
+)
+def test_a_planted_opening_is_found(tmp_path: Path, file: str, line: str, expected: str) -> None:
+    """The test above can fail: whichever way the seal is broken, the file and the line are named."""
+    (tmp_path / file).parent.mkdir(parents=True)
+    (tmp_path / file).write_text(f"import dataclasses\n{line}\n")
+
+    assert list(seal_faults(tmp_path)) == [f"{file}, line 2: {expected}"]
 
 
 def test_every_room_has_its_place() -> None:

@@ -81,7 +81,7 @@ def test_training_without_a_terminal_is_told_in_lines() -> None:
 
     assert said[0].startswith("training: step 10 of 100, loss 0.5000, 123 texts/s")
     assert [line.split()[2] for line in said[1:]] == ["40", "100"]
-    assert "dev macro-F1 0.250" in said[1]
+    assert "dev mAP 0.250" in said[1]
     assert "left" in said[1]
     assert "left" not in said[2]
 
@@ -120,7 +120,7 @@ def test_training_in_a_terminal_draws_one_bar_for_each_stage() -> None:
 
     drawn = plain(file.getvalue())
     for stage in ("stage A fold 1 of 2", "stage B"):
-        assert re.search(rf"{stage} .* 100% .*dev macro-F1 0\.300", drawn)
+        assert re.search(rf"{stage} .* 100% .*dev mAP 0\.300", drawn)
 
 
 def test_annotation_counts_rows_and_tokens() -> None:

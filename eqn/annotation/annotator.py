@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from eqn.annotation.uncertainty import CONFORMAL_COLUMN, ENTROPY_COLUMN, Uncertainty, conformal_of, uncertainty_of
 from eqn.corpus.contract import INTENSITY_DECIMALS
 from eqn.emotions import EMOTIONS
 from eqn.model.package import Package, load_network, read_package
@@ -32,6 +33,8 @@ class Annotation:
     """Whether the text was longer than the model reads."""
     labels: list[list[str]]
     """Emotions whose intensity reaches their threshold, strongest first."""
+    uncertainty: Uncertainty | None = None
+    """Where it was asked for."""
 
 
 class Annotator:
@@ -79,27 +82,49 @@ class Annotator:
         """Give the intensities of `texts`, (texts, 28) in [0, 1], rounded to 4 decimals."""
         return self.annotation(texts).scores
 
-    def annotation(self, texts: Sequence[str], *, report: Callable[[int, int], None] | None = None) -> Annotation:
-        """Annotate `texts`; `report(texts, tokens)` hears of each finished batch.
+    def annotation(
+        self,
+        texts: Sequence[str],
+        *,
+        uncertainty: bool = False,
+        report: Callable[[int, int], None] | None = None,
+    ) -> Annotation:
+        """Annotate `texts`, with their uncertainty if wanted; `report(texts, tokens)` hears of each finished batch.
 
         Raises:
             TypeError: `texts` is one string, whose letters would be taken for texts.
+            UsageError: `uncertainty` of a model that brings no limits for conformal sets.
 
         """
         if isinstance(texts, str):
             raise TypeError(f"expected a list of texts, got one string; annotate([{texts[:20]!r}...]) is meant")
+        conformal = conformal_of(self.package) if uncertainty else None
         encoded = self._scorer.encode(texts)
-        scores = np.round(self._scorer.scores(encoded, report=report), INTENSITY_DECIMALS)
-        return Annotation(scores=scores, truncated=encoded.truncated, labels=self._labels(scores))
+        exact = self._scorer.scores(encoded, report=report)
+        scores = np.round(exact, INTENSITY_DECIMALS)
+        return Annotation(
+            scores=scores,
+            truncated=encoded.truncated,
+            labels=self._labels(scores),
+            uncertainty=uncertainty_of(exact, conformal) if conformal else None,
+        )
 
-    def annotate(self, texts: Sequence[str]) -> "pd.DataFrame":
-        """Annotate `texts` into a DataFrame: text, the 28 intensities, labels, truncated. Needs pandas."""
+    def annotate(self, texts: Sequence[str], *, uncertainty: bool = False) -> "pd.DataFrame":
+        """Annotate `texts` into a DataFrame: text, the 28 intensities, labels, truncated. Needs pandas.
+
+        With `uncertainty` the columns entropy and conformal follow, as `eqn.annotation.uncertainty` defines them.
+        Raises what `annotation` raises.
+        """
         import pandas as pd
 
-        done = self.annotation(texts)
+        done = self.annotation(texts, uncertainty=uncertainty)
         frame = pd.DataFrame(done.scores, columns=list(EMOTIONS))
         frame.insert(0, "text", list(texts))
-        return frame.assign(labels=done.labels, truncated=done.truncated)
+        frame = frame.assign(labels=done.labels, truncated=done.truncated)
+        if done.uncertainty is None:
+            return frame
+        found = {ENTROPY_COLUMN: done.uncertainty.entropy, CONFORMAL_COLUMN: done.uncertainty.conformal}
+        return frame.assign(**found)
 
     def _labels(self, scores: NDArray[np.float32]) -> list[list[str]]:
         passing = scores >= self._thresholds

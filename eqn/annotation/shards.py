@@ -21,10 +21,11 @@ def annotate_shard(
     schema: "pa.Schema",
     annotator: "Annotator",
     *,
+    uncertainty: bool = False,
     report: "Callable[[int, int], None] | None" = None,
 ) -> "pa.Table":
-    """Annotate `rows` (id, text, other columns) into a table of `schema`."""
-    annotation = annotator.annotation(rows.column(1).to_pylist(), report=report)
+    """Annotate `rows` (id, text, other columns) into a table of `schema`, which holds the `uncertainty` or not."""
+    annotation = annotator.annotation(rows.column(1).to_pylist(), uncertainty=uncertainty, report=report)
     return annotated_table(rows, annotation, schema)
 
 

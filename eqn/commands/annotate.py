@@ -4,7 +4,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eqn.commands.shared import IdColumn, Json, TextColumn, out, package_of, people, print_json, say
+from eqn.commands.shared import (
+    IdColumn,
+    Json,
+    TextColumn,
+    out,
+    package_of,
+    people,
+    print_json,
+    say,
+    tell_of_the_box,
+)
 from eqn.corpus.contract import ID_COLUMN, TEXT_COLUMN
 from eqn.emotions import EMOTIONS
 from eqn.errors import UsageError
@@ -34,6 +44,10 @@ Expect = Annotated[
         min=1, help="Publish as this release or, when it is taken, not at all: exit code 4.", show_default=False
     ),
 ]
+Uncertainty = Annotated[
+    bool,
+    typer.Option("--uncertainty", help="Add the entropy, and the conformal set of emotions with its stated coverage."),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Scan, say what would be done, write nothing.")]
 
 
@@ -46,6 +60,7 @@ def annotate(
     model: Model = "champion",
     text_column: TextColumn = TEXT_COLUMN,
     id_column: IdColumn = ID_COLUMN,
+    uncertainty: Uncertainty = False,
     expect: Expect = None,
     dry_run: DryRun = False,
     json: Json = False,
@@ -63,14 +78,16 @@ def annotate(
             )
         if text != text.encode("utf-8", "replace").decode():
             raise UsageError("expected --text in UTF-8; got other bytes.", todo="Set the terminal to UTF-8.")
-        _annotate_text(text, model=model, json=json)
+        _annotate_text(text, model=model, uncertainty=uncertainty, json=json)
         return
     if dataset is None:
         raise UsageError(
             "expected --dataset beside the inputs: it names what is published.", todo="Try: --dataset letters"
         )
     columns = {"text_column": text_column, "id_column": id_column}
-    prepared = _prepare(inputs or [], dataset=dataset, out=out, model=model, expect=expect, **columns)
+    prepared = _prepare(
+        inputs or [], dataset=dataset, out=out, model=model, expect=expect, uncertainty=uncertainty, **columns
+    )
     if dry_run:
         _show_plan(prepared.plan, json=json)
         return
@@ -92,22 +109,25 @@ def _prepare(
     expect: int | None,
     text_column: str,
     id_column: str,
+    uncertainty: bool,
 ) -> "Prepared":
     from eqn.corpus.remote import stage_inputs
-    from eqn.registry.resolution import resolve
-    from eqn.release.annotate import Request, prepare
+    from eqn.release.annotate import Request, model_for, prepare
     from eqn.settings import load_settings
     from eqn.store.interface import open_store
 
     settings = load_settings()
+    found = model_for(model, settings, uncertainty=uncertainty)
+    tell_of_the_box(found.name)
     request = Request(
         dataset=dataset,
         inputs=stage_inputs(inputs, settings.staging),
-        model=resolve(model, settings),
+        model=found,
         store=open_store(out or settings.store),
         docs=settings.data_docs,
         text_column=text_column,
         id_column=id_column,
+        uncertainty=uncertainty,
         expect=expect,
     )
     return prepare(request)
@@ -124,18 +144,30 @@ def _publish(prepared: "Prepared") -> ReleaseRef:
         return publish_prepared(prepared, validation, report=report)
 
 
-def _annotate_text(text: str, *, model: str, json: bool) -> None:
+def _annotate_text(text: str, *, model: str, uncertainty: bool, json: bool) -> None:
     from eqn.annotation.annotator import Annotator
+    from eqn.annotation.uncertainty import conformal_of, promise
     from eqn.terminal import bars, printable
 
-    done = Annotator.load(package_of(model).path).annotation([text])
+    package = package_of(model)
+    conformal = conformal_of(package) if uncertainty else None
+    done = Annotator.load(package.path).annotation([text], uncertainty=uncertainty)
     scores = {name: float(str(score)) for name, score in zip(EMOTIONS, done.scores[0], strict=True)}
+    facts = {"text": text, "intensities": scores, "labels": done.labels[0], "truncated": done.truncated[0]}
+    found = done.uncertainty
+    if found and conformal:
+        facts |= {"entropy": float(str(found.entropy[0])), "conformal": found.conformal[0]}
+        facts["coverage"] = conformal.coverage
     if json:
-        print_json({"text": text, "intensities": scores, "labels": done.labels[0], "truncated": done.truncated[0]})
+        print_json(facts)
         return
     out.print(printable(text), markup=False, highlight=False, style="italic")
     out.print(bars(scores, done.labels[0]))
     say(f"labels: {', '.join(done.labels[0]) or 'no emotion reaches its threshold'}")
+    if found and conformal:
+        say(f"entropy: {found.entropy[0]:.4f} bits; 0 is certain, 1 a coin toss for each emotion")
+        say(f"conformal set: {', '.join(found.conformal[0]) or 'no emotion reaches its limit'}")
+        say(promise(conformal))
 
 
 def _show_plan(plan: "Plan", *, json: bool) -> None:

@@ -24,6 +24,7 @@ eqn data show --data DIR        its rows and labels
 eqn validate DIR                is it fit to train on?
 eqn train --data DIR            a model
 eqn data votes FILE...          rater-level files: how many raters voted for what
+eqn data corrected --out DIR    a new corpus with labels that people corrected
 """
 
 app = typer.Typer(help=_STORY, no_args_is_help=True)
@@ -75,10 +76,11 @@ def show(*, data: DataDirectory = None, json: Json = False) -> None:
 
     Example: eqn data show --data goemotions
     """
+    from eqn.evaluation.final import split_to_report
     from eqn.terminal import table
 
     corpus = corpus_in(data)
-    counts = {name: corpus.split(name).targets().sum(axis=0).astype(int).tolist() for name in SPLITS}
+    counts = {name: split_to_report(corpus, name).targets().sum(axis=0).astype(int).tolist() for name in SPLITS}
     if json:
         labels = {name: dict(zip(EMOTIONS, values, strict=True)) for name, values in counts.items()}
         print_json(as_json(corpus.ref) | {"labels": labels})
@@ -122,6 +124,36 @@ def votes(
     counts = (f"{comments:,} with {raters}" for raters, comments in overview.comments_by_raters.items())
     say(f"raters per comment: {', '.join(counts)}")
     say(str(target))
+
+
+@app.command()
+def corrected(
+    *,
+    data: DataDirectory = None,
+    corrections: Annotated[
+        Path,
+        typer.Option(help='Label Studio\'s JSON export, or jsonl: {"id": ..., "labels": [...]}.', show_default=False),
+    ],
+    target: Annotated[Path, typer.Option("--out", help="Directory to make, or an empty one.", show_default=False)],
+    split: Annotated[str, typer.Option(help="The split whose labels were corrected; the others stay.")] = "train",
+    json: Json = False,
+) -> None:
+    """Write a new corpus with corrected labels; the old one stays as it is.
+
+    Comments are found by their ids, labels by their names; all that do not fit are told. The new corpus has a digest of
+    its own, and corrections.json in it says what it was made of.
+
+    Example: eqn data corrected --data goemotions --corrections export.json --out goemotions-corrected
+    """
+    from eqn.corpus.corrections import correct_corpus
+
+    done = correct_corpus(corpus_in(data), corrections, target, split=split)
+    if json:
+        print_json(as_json(done))
+        return
+    say(f"{done.corrections:,} corrections, {done.changed:,} of them change labels in {done.split}.tsv")
+    say(f"digest {done.made_from.digest}\n    -> {done.corpus.digest}")
+    say(f"Next: eqn train --data {shlex.quote(str(target.absolute()))}")
 
 
 def validate(

@@ -21,7 +21,10 @@ Quantise = Annotated[
     bool, typer.Option("--quantise", help="First bring intensities to two decimals; below .01 becomes 0.")
 ]
 AllColumns = Annotated[
-    bool, typer.Option("--all-columns", help="Add id, the input's other columns, truncated and labels.")
+    bool,
+    typer.Option(
+        "--all-columns", help="Add id, the input's other columns, truncated, labels, and what is there of uncertainty."
+    ),
 ]
 Unsafe = Annotated[bool, typer.Option("--unsafe", help="Write cells that begin like a formula as they are.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")]

@@ -75,10 +75,32 @@ def package_of(model: str) -> "Package":
 
     if Path(model, "eqn.json").is_file():  # needs neither settings nor MLflow
         return read_package(Path(model))
-    from eqn.registry.resolution import resolve
-    from eqn.settings import load_settings
+    try:
+        from eqn.registry.resolution import resolve
+        from eqn.settings import load_settings
+    except ModuleNotFoundError:
+        if model != "champion":
+            raise
+        from eqn.model.boxed import NAME, boxed_package
 
-    return read_package(Path(resolve(model, load_settings()).path))
+        folder = backbones_folder()
+        tell_of_the_box(NAME)
+        return boxed_package(models=folder.with_name("models"), backbones=folder)
+    found = resolve(model, load_settings())
+    tell_of_the_box(found.name)
+    return read_package(Path(found.path))
+
+
+def tell_of_the_box(name: str) -> None:
+    """Say it where the model called `name` is the one in the box."""
+    from eqn.model.boxed import NAME
+
+    if name == NAME:
+        people.print(
+            "Nobody is champion yet: the model in the box annotates. `eqn train` and `eqn promote` make your own.",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def store_at(address: str | None) -> "ObjectStore":

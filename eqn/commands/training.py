@@ -1,5 +1,6 @@
 """`eqn train` and `eqn evaluate`."""
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from eqn.evaluation.metrics import Evaluation
     from eqn.model.package import Package
     from eqn.training.recipes import Recipe as ChosenRecipe
+    from eqn.training.run import Order
 
 Recipe = Annotated[
     str, typer.Option(help="eqn: two stages, expanded labels. plain: one stage. paper: as the authors published it.")
@@ -36,6 +38,18 @@ Backbone = Annotated[
     str, typer.Option(help="minilm, tiny, a directory, or the name of a BERT on the Hugging Face hub.")
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
+DevOnly = Annotated[
+    bool,
+    typer.Option("--dev-only", help="With --out: an experiment, measured on dev; the test labels are not read."),
+]
+OutOfFold = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="With --out: also write the train rows' out-of-fold scores of stage A, for eqn quality label-issues.",
+        show_default=False,
+    ),
+]
 Out = Annotated[Path | None, typer.Option(help="Only write the package, to this new directory.", show_default=False)]
 
 
@@ -47,6 +61,8 @@ def train(
     backbone: Backbone = "minilm",
     seed: Seed = 0,
     out: Out = None,
+    dev_only: DevOnly = False,
+    out_of_fold: OutOfFold = None,
     json: Json = False,
 ) -> None:
     """Train a model. A killed training goes on where it stopped when the same command runs again.
@@ -71,11 +87,14 @@ def train(
             _follow()
             return
         chosen = recipe_with(recipe, changes or [])
+        if out is None and (dev_only or out_of_fold):
+            raise UsageError("--dev-only and --out-of-fold go with --out: a registered model is measured on test.")
         if out is None:
             where, metrics = _train_and_register(data, chosen, backbone=backbone, seed=seed)
             then = "eqn promote"
         else:
-            where, metrics = _train_to(out, data, chosen, backbone=backbone, seed=seed)
+            order = _order(out, data, chosen, backbone=backbone, seed=seed, final=not dev_only)
+            where, metrics = _train_to(dataclasses.replace(order, out_of_fold=out_of_fold))
             then = f'eqn annotate --model {out} --text "I can\'t stop smiling"'
     if json:
         print_json({"model": where, "metrics": as_json(metrics)})
@@ -91,26 +110,59 @@ def evaluate(
     ] = "champion",
     *,
     data: DataDirectory = None,
-    split: Annotated[str, typer.Option(help="train, dev or test.")] = "test",
+    split: Annotated[
+        str | None,
+        typer.Option(help="train, dev or test. Default: dev. With --intensity: see above.", show_default=False),
+    ] = None,
     against: Annotated[
         str | None, typer.Option(help="A second model, for comparison on the same rows.", show_default=False)
     ] = None,
     figures: Annotated[
         Path | None, typer.Option(help="Draw the model's figures into this new directory.", show_default=False)
     ] = None,
+    intensity: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE", help="Measure against people's scores in this file; may be repeated.", show_default=False
+        ),
+    ] = None,
+    probe: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE",
+            help="With --intensity: also fit a ridge regression on the scores in this file; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Evaluate a model on a split: precision, recall, F1, average precision, Brier, calibration error.
 
+    The test split is for the report at the end: what is compared and chosen on dev stays a fair report on it.
+
     In brackets stand 95 % bootstrap intervals. With --against, the intervals of the differences say whether the rows
     tell the two models apart.
 
-    Example: eqn evaluate champion --data goemotions --split test --against 1
+    With --intensity, the 28 intensities are correlated with people's scores of how strong an emotion is: files of
+    SemEval-2018 (EI-reg, V-reg), EmoInt, EmoBank, `eqn data votes`, or any with the columns text, emotion and score, or
+    text and valence or arousal. Of a file with a column `split`, the rows of --split are taken: by default test where
+    there is such a split, else all; `all` takes every row. A probe is fitted on the split train where there is one,
+    never on texts that are measured, and is reported apart.
+
+    Examples: eqn evaluate champion --data goemotions --split test --against 1;
+    eqn evaluate champion --intensity anger-gold.txt --intensity joy-gold.txt;
+    eqn evaluate champion --intensity emobank.csv --split dev --probe emobank.csv
     """
+    from eqn.commands.intensity import evaluate_intensity
     from eqn.evaluation.evaluate import measure_package
     from eqn.evaluation.figures import draw_figures, require_drawable, write_figures
     from eqn.evaluation.intervals import paired_difference
 
+    if intensity or probe:
+        _refuse_beside_intensity(intensity, data=data, against=against, figures=figures)
+        evaluate_intensity(model, intensity or [], probe=probe or [], split=split, json=json)
+        return
+    split = split or "dev"
     if figures:
         require_drawable(figures)
     packages, corpus = _packages_by_name(model, against), corpus_in(data)
@@ -160,21 +212,31 @@ def _train_and_register(data: Path | None, recipe: "ChosenRecipe", *, backbone: 
     return str(trained.model), {split: dict(figures) for split, figures in trained.metrics.items()}
 
 
-def _train_to(out: Path, data: Path | None, recipe: "ChosenRecipe", *, backbone: str, seed: int) -> tuple[str, Figures]:
-    from eqn.terminal import training_progress
-    from eqn.training.run import Order, train
+def _order(out: Path, data: Path | None, recipe: "ChosenRecipe", *, backbone: str, seed: int, final: bool) -> "Order":
+    from eqn.training.run import Order
 
-    order = Order(
-        corpus=corpus_in(data),
-        recipe=recipe,
-        backbone=backbone,
-        seed=seed,
-        out=out,
-        backbones=backbones_folder(),
-    )
+    return Order(
+        corpus=corpus_in(data), recipe=recipe, backbone=backbone, seed=seed, out=out,
+        backbones=backbones_folder(), final=final,
+    )  # fmt: skip
+
+
+def _train_to(order: "Order") -> tuple[str, Figures]:
+    from eqn.terminal import training_progress
+    from eqn.training.run import train
+
     with training_progress(people) as listener:
         package = train(order, listener)
     return str(package.path), {split: dict(figures) for split, figures in package.metrics.items()}
+
+
+def _refuse_beside_intensity(intensity: list[str] | None, **others: object) -> None:
+    """Refuse a probe without scores to measure on, and options that have no meaning beside --intensity."""
+    if not intensity:
+        raise UsageError("expected --intensity beside --probe: the scores that the probe is measured on.")
+    given = [f"--{name}" for name, value in others.items() if value is not None]
+    if given:
+        raise UsageError(f"expected --intensity without {', '.join(given)}: it is a measurement of its own.")
 
 
 def _packages_by_name(model: str, against: str | None) -> "dict[str, Package]":

@@ -33,12 +33,35 @@ class Split:
     texts: tuple[str, ...]
     labels: tuple[tuple[int, ...], ...]
     """Label ids of each row, in canonical order."""
+    sealed: bool = False
+    """Whether the labels are kept for the final report; see `eqn.evaluation.final`."""
 
     def __len__(self) -> int:
         return len(self.ids)
 
+    def opened(self) -> "Split":
+        """Give the split with its labels to be read."""
+        return dataclasses.replace(self, sealed=False)
+
+    def part(self, rows: NDArray[np.int64]) -> "Split":
+        """Give some rows as a split of the same name."""
+        chosen: list[int] = rows.tolist()
+        return dataclasses.replace(
+            self,
+            ids=tuple(self.ids[row] for row in chosen),
+            texts=tuple(self.texts[row] for row in chosen),
+            labels=tuple(self.labels[row] for row in chosen),
+        )
+
     def targets(self) -> NDArray[np.float32]:
-        """Give the labels as a (rows, 28) array of 0 and 1."""
+        """Give the labels as a (rows, 28) array of 0 and 1.
+
+        Raises:
+            PermissionError: the split is sealed; nothing is to be chosen by its labels.
+
+        """
+        if self.sealed:
+            raise PermissionError(f"the labels of {self.name} are sealed: only the final report reads them")
         matrix = np.zeros((len(self), len(EMOTIONS)), dtype=np.float32)
         for row, labels in enumerate(self.labels):
             matrix[row, list(labels)] = 1.0
@@ -96,6 +119,7 @@ def load_corpus(directory: Path, *, name: str = "") -> Corpus:
         )
     rows = {split: len(read) for split, read in splits.items()}
     ref = CorpusRef(name=name or _name(directory, rows), path=str(directory), digest=_digest(contents), rows=rows)
+    splits["test"] = dataclasses.replace(splits["test"], sealed=True)
     return Corpus(ref=ref, **splits)
 
 

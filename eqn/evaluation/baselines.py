@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eqn.corpus.goemotions import Corpus
+from eqn.evaluation.final import split_to_report
 from eqn.evaluation.metrics import Evaluation, evaluate_scores
 from eqn.evaluation.thresholds import choose_thresholds
 
@@ -15,7 +16,7 @@ def baseline_evaluations(corpus: Corpus, *, split: str = "test") -> dict[str, Ev
 
     Needs scikit-learn.
     """
-    held_out = corpus.split(split)
+    held_out = split_to_report(corpus, split)
     prior = corpus.train.targets().mean(axis=0)
     tfidf = tfidf_scores(corpus.train.texts, corpus.train.targets(), [corpus.dev.texts, held_out.texts])
     candidates = {

@@ -47,14 +47,17 @@ _FIGURES = {
 
 def model_card(
     description: "Description",
-    test: Evaluation,
+    split: str,
+    evaluation: Evaluation,
     baselines: Mapping[str, Mapping[str, float]],
     figures: Collection[str] = (),
 ) -> str:
-    """Write the card in Markdown: the model's figures on the test split, beside the baselines' by their names.
+    """Write the card in Markdown: the model's figures on a split, on test beside the baselines' by their names.
 
     `figures` are the names of the images that will stand beside the card; see `eqn.evaluation.figures`.
     """
+    test = evaluation
+    final = split == "test"
     recipe, corpus, backbone = description.recipe, description.corpus, description.backbone
     rows = corpus["rows"]
     return f"""---
@@ -67,18 +70,21 @@ tags: [emotion, goemotions, intensity]
 # EQN, recipe `{recipe["name"]}` on `{corpus["name"]}`
 
 Gives a text 28 emotion intensities in [0, 1]. BERT encoder `{backbone["name"]}`, {recipe["pooling"]} pooling, at most
-{description.max_tokens} tokens. Trained on {rows["train"]:,} comments of `{corpus["name"]}`; the checkpoint and the
-thresholds were chosen on {rows["dev"]:,} others, and the figures below come from {rows["test"]:,} that took no part.
+{description.max_tokens} tokens. Trained on {rows["train"]:,} comments of `{corpus["name"]}`; one half of
+{rows["dev"]:,} others chose the checkpoint and the thresholds, the other half calibrated the intensities. {
+        _origin(final=final, rows=rows)
+    }
 
-## Figures on test
+## Figures on {split}
 
-{_comparison({f"this model ({recipe['name']})": test.summary(), **baselines})}
+{_comparison({f"this model ({recipe['name']})": test.summary()} | (dict(baselines) if final else {}))}
 
 A label counts as given when its intensity reaches that emotion's threshold, chosen on dev. The Brier skill compares
 with always answering the shares of the training rows: 0 is no better, 1 is perfect. ECE is the expected calibration
 error, 0 at best: how far intensities lie from the shares of rows that carry the label, in {BINS} bins of equally many
-rows, averaged over the 28 emotions. It compares models, not emotions: a rare emotion's is small of itself. In brackets:
-95 % bootstrap intervals over the test rows; they say what other rows would change, not what another training would.
+rows, averaged over the 28 emotions; "ECE of 10" takes 10 bins of equal width. They compare models, not emotions: a rare
+emotion's is small of itself. In brackets: 95 % bootstrap intervals over these rows; they say what other rows would
+change, not what another training would.
 
 | groups | macro precision | macro recall | macro F1 | micro F1 |
 |---|---|---|---|---|
@@ -86,11 +92,11 @@ rows, averaged over the 28 emotions. It compares models, not emotions: a rare em
 
 ## Each emotion
 
-| emotion | meaning | test rows | threshold | precision | recall | F1 | average precision | ECE |
+| emotion | meaning | rows | threshold | precision | recall | F1 | average precision | ECE |
 |---|---|---|---|---|---|---|---|---|
 {_emotion_rows(description, test)}
 
-{_figure_section(figures)}## What not to use it for
+{_meaning(description)}{_figure_section(figures)}## What not to use it for
 
 {_LIMITS}{_VOICES.get(corpus["name"], "")}
 ## Use
@@ -110,6 +116,36 @@ Training data digest `{corpus["digest"]}`; backbone weights digest `{backbone["d
 """
 
 
+def _origin(*, final: bool, rows: Mapping[str, int]) -> str:
+    if final:
+        return f"The figures below come from\n{rows['test']:,} that took no part."
+    return "The figures below\ncome from these rows as well, and are too good for that: the test labels were not read."
+
+
+def _meaning(description: "Description") -> str:
+    """Say what an intensity means, and what the conformal sets promise."""
+    calibration, conformal = description.calibration, description.conformal
+    said = []
+    if calibration:
+        said.append(
+            "## What an intensity means\n\nIntensities are calibrated: of the texts that get 0.8 for an emotion, about "
+            "8 in 10 carry it for\nthe people who labelled them, in every emotion alike. Each emotion's map, "
+            f"`{calibration['method']}`,\nwas fitted on {calibration['rows']:,} dev rows; it rises, so it changes no "
+            "order within an emotion.\n\n"
+        )
+    if conformal:
+        share = conformal["coverage"]
+        rare = ", ".join(f"{name} ({conformal['rows'][name]})" for name in EMOTIONS if name not in conformal["limits"])
+        without = f"Nothing is promised for {rare}:\ntoo few dev rows carry them, and no set holds them."
+        said.append(
+            f"## Conformal sets\n\nOf the texts that carry an emotion, {share:.0%} or more have it in their set, on "
+            "average over the dev rows that\nset the limits (split conformal, for each emotion by itself). "
+            + (without if rare else "")
+            + "\n\n"
+        )
+    return "".join(said)
+
+
 COMPARED = {
     "macro F1": "macro_f1",
     "micro F1": "micro_f1",
@@ -119,11 +155,12 @@ COMPARED = {
     "Brier": "brier",
     "Brier skill": "brier_skill",
     "ECE": "ece",
+    "ECE of 10": "ece_10",
 }
 """What stands in a table of models: the column's head, and the figure's name in `Evaluation.summary`."""
 
 _WITH_INTERVAL = ("macro_f1", "map")
-_FOUR_DIGITS = ("brier", "ece")
+_FOUR_DIGITS = ("brier", "ece", "ece_10")
 _UNKNOWN = "-"
 
 

@@ -13,6 +13,7 @@ from eqn.corpus.goemotions import Corpus
 from eqn.emotions import EMOTIONS
 from eqn.evaluation.arrays import Floats
 from eqn.evaluation.baselines import baseline_evaluations
+from eqn.evaluation.final import split_to_report
 from eqn.evaluation.metrics import Evaluation, evaluate_scores
 from eqn.model.package import Package, load_network
 
@@ -46,7 +47,7 @@ def measure_package(package: Package, corpus: Corpus, split: str) -> Measured:
     from eqn.model.network import best_device, fast_precision
     from eqn.model.scoring import Scorer
 
-    held_out = corpus.split(split)
+    held_out = split_to_report(corpus, split)
     network, tokenizer = load_network(package)
     device = best_device()
     scorer = Scorer(network.to(device), tokenizer, max_tokens=package.max_tokens, precision=fast_precision(device))

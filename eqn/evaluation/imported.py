@@ -11,13 +11,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from eqn.corpus.goemotions import Corpus
 from eqn.emotions import EMOTIONS
 from eqn.evaluation.card import comparison_rows
+from eqn.evaluation.final import split_to_report
 from eqn.evaluation.metrics import evaluate_scores
-from eqn.evaluation.thresholds import choose_thresholds
+from eqn.evaluation.tuning import tune
 from eqn.model.foreign import ORIGINAL_BACKBONE, network_of, read_checkpoint
 from eqn.model.package import Description, Package, require_free, write_package
 
@@ -103,6 +102,7 @@ def import_checkpoint(order: Import, report: Callable[[int, int], None] | None =
         backbone={"name": order.backbone, "digest": frame},
         corpus={"name": "unknown", "digest": "", "rows": {"train": 0, "dev": 0, "test": 0}},
         metrics=measured.metrics,
+        conformal=measured.conformal,
     )
     network.cpu()
     package = write_package(order.out, network, tokenizer, description, card=_card(description, order.corpus))
@@ -113,10 +113,11 @@ def import_checkpoint(order: Import, report: Callable[[int, int], None] | None =
 class _Measured:
     thresholds: Mapping[str, float]
     metrics: Mapping[str, Mapping[str, float]]
+    conformal: Mapping[str, Any]
 
 
 def _unmeasured() -> _Measured:
-    return _Measured(dict.fromkeys(EMOTIONS, THRESHOLD), {})
+    return _Measured(dict.fromkeys(EMOTIONS, THRESHOLD), {}, {})
 
 
 def _measured(
@@ -131,15 +132,16 @@ def _measured(
 
     device = best_device()
     scorer = Scorer(network.to(device), tokenizer, max_tokens=max_tokens, precision=fast_precision(device))
-    splits = (corpus.dev, corpus.test)
+    splits = [split_to_report(corpus, name) for name in ("dev", "test")]
     scores = {split.name: scorer.scores(scorer.encode(split.texts), report=report) for split in splits}
-    thresholds = choose_thresholds(corpus.dev.targets(), scores["dev"])
+    tuned = tune(corpus.dev.ids, corpus.dev.targets(), scores["dev"], log_odds=False)
+    thresholds = tuned.thresholds
     prior = corpus.train.targets().mean(axis=0)
     metrics = {
         split.name: evaluate_scores(split.targets(), scores[split.name], thresholds=thresholds, prior=prior).summary()
         for split in splits
     }
-    return _Measured(dict(zip(EMOTIONS, np.asarray(thresholds).tolist(), strict=True)), metrics)
+    return _Measured(dict(zip(EMOTIONS, thresholds.tolist(), strict=True)), metrics, tuned.conformal_facts())
 
 
 def _card(description: Description, corpus: Corpus | None) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from eqn.emotions import EKMAN, EMOTIONS, INDEX, SENTIMENT
 from eqn.evaluation.arrays import Flags, Floats, ratio
-from eqn.evaluation.calibration import calibration_error
+from eqn.evaluation.calibration import calibration_error, equal_width_error
 from eqn.evaluation.intervals import RESAMPLES, Interval, bootstrap, interval, summary_intervals
 
 
@@ -60,6 +60,8 @@ class Evaluation:
     """Per emotion, in [0, 1]; see `eqn.evaluation.calibration`."""
     ece: float
     """Mean of the 28 calibration errors."""
+    ece_10: float
+    """The same with 10 bins of equal width."""
     intervals: Mapping[str, Interval]
     """95 % bootstrap intervals of `macro_f1`, `micro_f1`, `map` and `brier`; see `eqn.evaluation.intervals`."""
     f1_intervals: Mapping[str, Interval]
@@ -81,6 +83,7 @@ class Evaluation:
             "ekman_macro_f1": self.ekman.macro_f1,
             "sentiment_macro_f1": self.sentiment.macro_f1,
             "ece": self.ece,
+            "ece_10": self.ece_10,
             "n": self.n,
         }
         for name, ends in self.intervals.items():
@@ -111,6 +114,7 @@ def evaluate_scores(
         brier_skill=1.0 - brier / reference if reference else 0.0,
         calibration_error=errors,
         ece=float(np.mean(list(errors.values()))),
+        ece_10=float(np.mean([equal_width_error(gold[:, i], scores[:, i]) for i in range(gold.shape[1])])),
         intervals=summary_intervals(drawn),
         f1_intervals={name: interval(drawn.f1[i]) for i, name in enumerate(EMOTIONS)},
     )
@@ -158,6 +162,12 @@ def average_precision(gold: Floats, scores: Floats) -> float:
     hits = np.cumsum(gold[order])[ends]
     called = np.flatnonzero(ends) + 1
     return float((np.diff(hits, prepend=0) * hits / called).sum() / positives)
+
+
+def mean_average_precision(gold: Floats, scores: Floats) -> float:
+    """Give the mean of the average precisions that are defined; 0 when no row carries any emotion."""
+    found = [average_precision(gold[:, i], scores[:, i]) for i in range(gold.shape[1]) if gold[:, i].any()]
+    return float(np.mean(found)) if found else 0.0
 
 
 def brier_score(gold: Floats, scores: Floats) -> float:

@@ -40,20 +40,28 @@ class EmotionNetwork(nn.Module):
         with torch.no_grad():
             self.head.bias.copy_(torch.logit(prior.clamp(1e-4, 1 - 1e-4)))
 
+    def recalibrate(self, scale: Tensor, shift: Tensor) -> None:
+        """Replace each output z by scale * z + shift, both (28,), for good: the head takes them in."""
+        with torch.no_grad():
+            self.head.weight.mul_(scale.to(self.head.weight).unsqueeze(1))
+            self.head.bias.mul_(scale.to(self.head.bias)).add_(shift.to(self.head.bias))
+
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Give the head's outputs, (batch, 28), of token ids (batch, length) under their mask of 0 and 1."""
-        encoded = self.encoder(input_ids=input_ids, attention_mask=attention_mask)
-        states = encoded.last_hidden_state
-        pooled: Tensor
-        if self.pooling == "pooler":
-            pooled = encoded.pooler_output
-        elif self.pooling == "cls":
-            pooled = states[:, 0]
-        else:
-            mask = attention_mask.unsqueeze(-1).to(states.dtype)
-            pooled = (states * mask).sum(dim=1) / mask.sum(dim=1)
-        outputs: Tensor = self.head(self.dropout(pooled))
+        outputs: Tensor = self.head(self.dropout(self.pooled(input_ids, attention_mask)))
         return outputs
+
+    def pooled(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Give each text as one vector, (batch, width)."""
+        encoded = self.encoder(input_ids=input_ids, attention_mask=attention_mask)
+        states: Tensor = encoded.last_hidden_state
+        if self.pooling == "pooler":
+            pooled: Tensor = encoded.pooler_output
+            return pooled
+        if self.pooling == "cls":
+            return states[:, 0]
+        mask = attention_mask.unsqueeze(-1).to(states.dtype)
+        return (states * mask).sum(dim=1) / mask.sum(dim=1)
 
     def intensities(self, outputs: Tensor) -> Tensor:
         """Give the intensities in [0, 1] that the head's outputs stand for."""

@@ -32,9 +32,10 @@ if TYPE_CHECKING:
 
     from eqn.model.network import EmotionNetwork, Output, Pooling
 
-FORMAT = 2
-_FORMATS = (1, FORMAT)
-"""Format 1, of version 0.1, knew neither `output` nor figures; such a package is read as it always was."""
+FORMAT = 3
+_FORMATS = (1, 2, FORMAT)
+"""Format 1 knew neither `output` nor figures, format 2 neither calibration nor conformal limits; such a package is read
+as it always was."""
 FIGURES = ("emotions.png", "reliability.png", "intensities.png", "correlation.png")
 """Images that a package may hold beside its card."""
 _DESCRIPTION = "eqn.json"
@@ -63,6 +64,10 @@ class Description:
     labels: tuple[str, ...] = EMOTIONS
     output: str = "sigmoid"
     """How the head's outputs become intensities: `sigmoid` or `clip`."""
+    calibration: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """How the outputs were calibrated, which is part of the head already; empty if they were not."""
+    conformal: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """`coverage`, `limits` and `rows` of the conformal sets (see `eqn.evaluation.conformal`); empty without them."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -250,6 +255,8 @@ def _impossible(said: Description) -> list[str]:
         ("max_tokens: expected 8 ... 512", isinstance(said.max_tokens, int) and 8 <= said.max_tokens <= 512),
         ("pooling: expected mean, cls or pooler", said.pooling in ("mean", "cls", "pooler")),
         ("output: expected sigmoid or clip", said.output in ("sigmoid", "clip")),
+        ("calibration: expected an object", isinstance(said.calibration, dict)),
+        ("conformal: expected a coverage, limits in [0, 1] and rows of emotions", _is_conformal(said.conformal)),
         ("recipe: expected an object with a name", _has_texts(said.recipe, "name")),
         ("backbone: expected an object with name and digest", _has_texts(said.backbone, "name", "digest")),
         (
@@ -270,6 +277,21 @@ def _has_texts(said: Any, *names: str) -> bool:
 
 def _is_numbers(said: Any, *names: str) -> bool:
     return isinstance(said, dict) and set(names) <= set(said) and all(isinstance(v, int | float) for v in said.values())
+
+
+def _is_conformal(said: Any) -> bool:
+    if said == {}:
+        return True
+    return (
+        isinstance(said, dict)
+        and said.keys() == {"coverage", "limits", "rows"}
+        and isinstance(said["coverage"], float)
+        and 0 < said["coverage"] < 1
+        and _is_numbers(said["limits"])
+        and set(said["limits"]) <= set(EMOTIONS)
+        and all(0 <= limit <= 1 for limit in said["limits"].values())
+        and _is_numbers(said["rows"], *EMOTIONS)
+    )
 
 
 def _faults(path: Path, files: Any) -> list[str]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _PARTS: dict[str, frozenset[str | None]] = {
     "model": frozenset({"WordPiece"}),
-    "normalizer": frozenset({None, "BertNormalizer"}),
+    "normalizer": frozenset({None, "BertNormalizer", "Sequence"}),
     "pre_tokenizer": frozenset({"BertPreTokenizer"}),
     "post_processor": frozenset({"TemplateProcessing", "BertProcessing"}),
     "decoder": frozenset({None, "WordPiece"}),
@@ -61,6 +61,10 @@ def _faults(said: Any) -> list[str]:
     ]
     if faults:
         return faults
+    faults += [
+        f"normalizer: expected replacements of plain text before a BertNormalizer, got {str(part)[:80]}"
+        for part in _foreign_normalizers(said.get("normalizer") or {})
+    ]
     vocabulary, unknown = said["model"]["vocab"], said["model"].get("unk_token")
     if unknown not in vocabulary:
         faults.append(f"model: its token for the unknown, {unknown!r}, is not in its vocabulary")
@@ -78,3 +82,16 @@ def _faults(said: Any) -> list[str]:
             f"post_processor: it does not say what {name!r} is" for name in used - set(template["special_tokens"])
         ]
     return faults
+
+
+def _foreign_normalizers(normalizer: dict[str, Any]) -> list[Any]:
+    """Give what a sequence may not hold: anything but replacements of plain text, and BERT's own at its end."""
+    if normalizer.get("type") != "Sequence":
+        return []
+    *before, last = normalizer["normalizers"]
+    foreign = [
+        part
+        for part in before
+        if part["type"] != "Replace" or part["pattern"].keys() != {"String"} or not part["pattern"]["String"]
+    ]
+    return foreign + [last] * (last["type"] != "BertNormalizer")

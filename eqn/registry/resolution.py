@@ -1,7 +1,8 @@
 """From what a person types to a verified package on this machine.
 
     a directory                             the package in it
-    champion, models:/eqn@champion          an alias of the registered model
+    champion, models:/eqn@champion          an alias of the registered model; where nobody is champion yet, `champion`
+                                            is the model in the box
     3, models:/eqn/3                        a version of it
 
 A registered version's files are downloaded beside their place, compared with the digest that was registered, and only
@@ -42,14 +43,17 @@ def resolve(model: str, settings: Settings) -> ModelRef:
         if parts is None:
             raise UsageError(f"expected models:/{name}/3 or models:/{name}@champion, got {model!r}.")
         named, version, alias = parts["name"], parts["version"], parts["alias"]
-        return fetch(int(version or _version_of(alias, named, settings)), settings, name=named)
+        return fetch(int(version or _chosen(alias, _aliases(named, settings), named)), settings, name=named)
     if model.isascii() and model.isdigit():
         return fetch(int(model), settings)
     aliases = settings.registry.aliases.model_dump()
     model = aliases.get(model, model)  # `champion` says what is meant, whatever mlflow.yaml calls its alias
     if model not in aliases.values() and (os.sep in model or Path(model).expanduser().is_dir()):
         return _directory(Path(model).expanduser())
-    return fetch(_version_of(model, name, settings), settings)
+    known = _aliases(name, settings)
+    if model == aliases["champion"] and model not in known:
+        return _boxed(settings)
+    return fetch(_chosen(model, known, name), settings)
 
 
 def fetch(version: int, settings: Settings, *, name: str = "") -> ModelRef:
@@ -78,7 +82,15 @@ def _directory(path: Path) -> ModelRef:
     return ModelRef(str(path), read_package(path).digest)
 
 
-def _version_of(alias: str, name: str, settings: Settings) -> int:
+def _boxed(settings: Settings) -> ModelRef:
+    from eqn.model.boxed import NAME, boxed_package
+
+    package = boxed_package(models=settings.models, backbones=settings.backbones)
+    return ModelRef(str(package.path), package.digest, NAME)
+
+
+def _aliases(name: str, settings: Settings) -> dict[str, int]:
+    """Give the aliases of the registered model `name` and their versions; none if there is no such model."""
     from mlflow.exceptions import MlflowException
 
     client = connect(settings)
@@ -89,9 +101,13 @@ def _version_of(alias: str, name: str, settings: Settings) -> int:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
             aliases = {}
-    if alias in aliases:
-        return int(aliases[alias])
-    there_are = ", ".join(f"{known} (version {target})" for known, target in sorted(aliases.items()))
+    return {str(alias): int(version) for alias, version in aliases.items()}
+
+
+def _chosen(alias: str, known: dict[str, int], name: str) -> int:
+    if alias in known:
+        return known[alias]
+    there_are = ", ".join(f"{other} (version {target})" for other, target in sorted(known.items()))
     raise UsageError(
         f"expected a model package or an alias of the registered model {name!r}, found no {alias!r}.",
         faults=[f"aliases: {there_are or 'none yet'}"],

@@ -108,7 +108,7 @@ def _tracked(run: tracking.Run, listener: Listener) -> Listener:
     def listen(event: Event) -> None:
         figures = {"loss": event.loss, "learning_rate": event.learning_rate, "texts_per_second": event.texts_per_second}
         if event.dev_score is not None:
-            figures["dev_macro_f1"] = event.dev_score
+            figures["dev_map"] = event.dev_score
         if event.validation_loss is not None:
             figures["validation_loss"] = event.validation_loss
         run.metrics({f"{event.stage}/{name}": value for name, value in figures.items()}, step=event.step)

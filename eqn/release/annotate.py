@@ -5,10 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from eqn.annotation.annotator import Annotator
+from eqn.annotation.uncertainty import conformal_of
 from eqn.corpus.contract import ID_COLUMN, TEXT_COLUMN
 from eqn.corpus.inputs import InputFile
 from eqn.corpus.remote import stage_inputs
 from eqn.errors import ArtifactRefused
+from eqn.model.package import read_package
 from eqn.quality.gate import require
 from eqn.quality.inputs import validated_inbox
 from eqn.records import ModelRef, ReleaseRef, Validation
@@ -32,6 +34,8 @@ class Request:
     """Folder for the quality gate's reports on inputs."""
     text_column: str = TEXT_COLUMN
     id_column: str = ID_COLUMN
+    uncertainty: bool = False
+    """Whether the columns of `eqn.annotation.uncertainty` are written."""
     expect: int | None = None
     """The number that the release must have; None takes the next free one."""
 
@@ -43,6 +47,17 @@ class Prepared:
     request: Request
     plan: Plan
     annotator: Annotator
+
+
+def model_for(name: str, settings: Settings, *, uncertainty: bool) -> ModelRef:
+    """Find the model that a person named, and refuse it before inputs are fetched if it cannot do what is asked.
+
+    Raises what `resolve` raises, and UsageError when the model cannot tell its `uncertainty`.
+    """
+    model = resolve(name, settings)
+    if uncertainty:
+        conformal_of(read_package(Path(model.path)))
+    return model
 
 
 def prepare(request: Request) -> Prepared:
@@ -65,6 +80,7 @@ def prepare(request: Request) -> Prepared:
         annotator=annotator,
         text_column=request.text_column,
         id_column=request.id_column,
+        uncertainty=request.uncertainty,
     )
     return Prepared(request, plan, annotator)
 
@@ -105,6 +121,7 @@ def annotate_inbox(
     *,
     dataset: str,
     model: str,
+    uncertainty: bool = False,
     watch: Callable[[int], Report],
     tell: Callable[[Validation], None],
 ) -> ReleaseRef:
@@ -114,16 +131,18 @@ def annotate_inbox(
 
     Raises:
         DataRefused: a critical expectation failed, or a file as a whole cannot be taken.
-        UsageError: the inbox is empty, or there is no such model.
+        UsageError: the inbox is empty, there is no such model, or it cannot tell its `uncertainty`.
 
     """
+    found = model_for(model, settings, uncertainty=uncertainty)
     prepared = prepare(
         Request(
             dataset=dataset,
             inputs=stage_inputs([inbox], settings.staging),
-            model=resolve(model, settings),
+            model=found,
             store=open_store(settings.store),
             docs=settings.data_docs,
+            uncertainty=uncertainty,
         )
     )
     if prepared.plan.published is not None:

@@ -3,6 +3,9 @@
 It holds no text and no column name of the input: whoever opens it in a browser meets nothing that a stranger wrote.
 """
 
+import textwrap
+
+from eqn.annotation.uncertainty import COLUMN_MEANINGS, CONFORMAL_COLUMN, ENTROPY_COLUMN, promise
 from eqn.corpus.contract import VERSION
 from eqn.emotions import EMOTIONS, MEANINGS
 from eqn.release.plan import Plan
@@ -44,7 +47,7 @@ DuckDB, Polars and `datasets.load_dataset` read the same directory.
 | truncated | bool | the text was longer than the model reads |
 | admiration ... neutral | float32 | intensity in [0, 1], rounded to 4 decimals |
 | labels | list of string | emotions whose intensity reaches the model's threshold for them, strongest first |
-
+{_uncertainty(plan, summary)}
 ## What is in it
 
 | emotion | meaning | mean intensity | share of texts labelled |
@@ -58,6 +61,26 @@ Model digest `{plan.model.digest}`, job `{plan.job}`, contract version {VERSION}
 
 The intensities say how a text reads to a model trained on English comments from Reddit, not what its author feels. Do
 not use them to judge people.
+"""
+
+
+def _uncertainty(plan: Plan, summary: Summary) -> str:
+    """Describe the two columns that are written on request, and what they promise."""
+    if plan.conformal is None:
+        return ""
+    rows = max(summary.rows, 1)
+    told = (
+        f"The mean entropy is {summary.entropy / rows:.4f} bits. A conformal set holds {summary.in_sets / rows:.2f} "
+        f"emotions on average; empty sets: {summary.empty_sets:,}. {promise(plan.conformal)} Both columns come from "
+        "the intensities before they are rounded."
+    )
+    return f"""\
+| entropy | float32 | {COLUMN_MEANINGS[ENTROPY_COLUMN]}; rounded to 4 decimals |
+| conformal | list of string | {COLUMN_MEANINGS[CONFORMAL_COLUMN]} |
+
+## Uncertainty
+
+{textwrap.fill(told, 120)}
 """
 
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from eqn.annotation.uncertainty import COLUMN_MEANINGS, CONFORMAL_COLUMN, promise
 from eqn.corpus.contract import ID_COLUMN, LABELS_COLUMN, TEXT_COLUMN, TRUNCATED_COLUMN, VERSION
 from eqn.emotions import MEANINGS
 from eqn.release.manifest import FileEntry
@@ -86,7 +87,7 @@ def croissant_json(plan: Plan, summary: Summary, files: Mapping[str, FileEntry])
     }
     if parts:
         facts["distribution"] = [*(_file(name, entry) for name, entry in parts.items()), _file_set()]
-        facts["recordSet"] = [_record_set(plan.schema)]
+        facts["recordSet"] = [_record_set(plan)]
     # A page may carry this inside <script>: no column's name may end it.
     return (json.dumps(facts, indent=2).replace("<", "\\u003c") + "\n").encode("ascii")
 
@@ -114,9 +115,10 @@ def _file_set() -> dict[str, Any]:
     }
 
 
-def _record_set(schema: "pa.Schema") -> dict[str, Any]:
-    fields = [field for place, column in enumerate(schema) if (field := _field(column, place))]
-    left_out = len(schema) - len(fields)
+def _record_set(plan: Plan) -> dict[str, Any]:
+    meanings = _meanings(plan)
+    fields = [field for place, column in enumerate(plan.schema) if (field := _field(column, place, meanings))]
+    left_out = len(plan.schema) - len(fields)
     return {
         "@type": "cr:RecordSet",
         "@id": RECORDS,
@@ -128,7 +130,15 @@ def _record_set(schema: "pa.Schema") -> dict[str, Any]:
     }
 
 
-def _field(column: "pa.Field", place: int) -> dict[str, Any] | None:
+def _meanings(plan: Plan) -> dict[str, str]:
+    """Give what our columns hold, with what the conformal sets promise."""
+    if plan.conformal is None:
+        return _OURS  # an input's own column may be called entropy
+    sets = f"{COLUMN_MEANINGS[CONFORMAL_COLUMN]}. {promise(plan.conformal)}"
+    return _OURS | COLUMN_MEANINGS | {CONFORMAL_COLUMN: sets}
+
+
+def _field(column: "pa.Field", place: int, meanings: Mapping[str, str]) -> dict[str, Any] | None:
     """Describe the column at `place`, or None where the standard has no type for it or takes no such name."""
     import pyarrow as pa
 
@@ -142,7 +152,7 @@ def _field(column: "pa.Field", place: int) -> dict[str, Any] | None:
         "@type": "cr:Field",
         "@id": f"{RECORDS}/{identifier}",
         "name": column.name,
-        "description": _OURS.get(column.name, "a column of the input, as given"),
+        "description": meanings.get(column.name, "a column of the input, as given"),
         "dataType": data_type,
         **({"repeated": True} if is_list else {}),
         "source": {"fileSet": {"@id": _PARTS}, "extract": {"column": column.name}},

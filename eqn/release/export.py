@@ -132,7 +132,7 @@ def csv_pages(
         yield _rows(table.select(names), known, safe=options.safe)
         report(len(table))
     if names is None:
-        yield _header(_columns(output_schema([]).names, options), options)
+        yield _header(_columns(_schema(manifest).names, options), options)
 
 
 def escaped(cell: str) -> str:
@@ -271,14 +271,19 @@ def _verified_part(store: ObjectStore, manifest: Manifest, name: str) -> "pa.Tab
     try:
         table = parquet_table(content)
         table.validate(full=True)
-        _check_columns(table.schema)
+        _check_columns(table.schema, _schema(manifest))
     except (OSError, ValueError, KeyError) as error:
         raise ArtifactRefused(f"expected annotated rows in {store.address(key)}; it has none: {error}") from error
     return table
 
 
-def _check_columns(schema: "pa.Schema") -> None:
-    for field in output_schema([]):
+def _schema(manifest: Manifest) -> "pa.Schema":
+    """Give the schema of the columns that every part of the release has."""
+    return output_schema([], uncertainty=manifest.options.get("uncertainty") is True)
+
+
+def _check_columns(schema: "pa.Schema", ours: "pa.Schema") -> None:
+    for field in ours:
         found = schema.field(field.name).type
         if found != field.type:
             raise ValueError(f"{field.name} is {found}, not {field.type}")

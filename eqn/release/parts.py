@@ -51,7 +51,7 @@ class PartWriter:
     def __init__(self, store: ObjectStore, plan: Plan, folder: str, *, annotator: Annotator, report: Report) -> None:
         self._store, self._plan, self._annotator, self._report = store, plan, annotator, report
         self._folder = folder
-        self._written = Written()
+        self._written = Written(summary=Summary(uncertainty=plan.uncertainty))
 
     def write(self) -> Written:
         """Write every part of every input, in order, and give what was written.
@@ -83,14 +83,17 @@ class PartWriter:
 
     def _annotate_part(self, batch: Batch) -> str:
         """Annotate `batch`, unless a killed run of the same job left the part whole and with these very rows."""
-        name, given = self._next("data/part-"), renamed(batch.table)
+        plan = self._plan
+        name, given = self._next("data/part-"), renamed(batch.table, uncertainty=plan.uncertainty)
 
         def holds(table: "pa.Table") -> bool:
             return _holds(table, given)
 
-        table = self._take(name, self._plan.schema, holds)
+        table = self._take(name, plan.schema, holds)
         if table is None:
-            table = annotate_shard(batch.table, self._plan.schema, self._annotator, report=self._report)
+            table = annotate_shard(
+                batch.table, plan.schema, self._annotator, uncertainty=plan.uncertainty, report=self._report
+            )
             table = self._put(name, table, holds)
         else:
             self._report(len(table), 0)

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 from eqn.annotation.annotator import Annotator
 from eqn.annotation.columns import output_schema
 from eqn.annotation.shards import ROWS
+from eqn.annotation.uncertainty import conformal_of
 from eqn.corpus.contract import ID_COLUMN, TEXT_COLUMN, VERSION
 from eqn.corpus.inputs import InputFile
 from eqn.corpus.reader import Batch, FileScan, read_batches
 from eqn.errors import DataRefused
+from eqn.evaluation.conformal import Conformal
 from eqn.quality.inputs import scan_all
 from eqn.records import ModelRef
 from eqn.release.catalog import find_job, latest_readable
@@ -49,12 +51,19 @@ class Plan:
     """The release that holds this very work already."""
     previous: Manifest | None
     """The latest release that can be read, whose parts are carried over where nothing changed."""
+    conformal: Conformal | None = None
+    """The limits of the conformal sets where the columns of `eqn.annotation.uncertainty` are written; else None."""
 
     def batches(self, source: Source) -> Iterator[Batch]:
         """Read the rows of one input in shards."""
         return read_batches(
             source.file, source.scan, text_column=self.text_column, id_column=self.id_column, batch_rows=ROWS
         )
+
+    @property
+    def uncertainty(self) -> bool:
+        """Tell whether the columns of `eqn.annotation.uncertainty` are written."""
+        return self.conformal is not None
 
     @property
     def rows(self) -> int:
@@ -76,18 +85,22 @@ def make_plan(
     annotator: Annotator,
     text_column: str = TEXT_COLUMN,
     id_column: str = ID_COLUMN,
+    uncertainty: bool = False,
 ) -> Plan:
     """Scan `inputs` and find out what is new; writes nothing.
 
     Raises:
         DataRefused: an input cannot be used, or columns of several inputs do not go together.
-        UsageError: the dataset's name cannot be used.
+        UsageError: the dataset's name cannot be used, or the model cannot tell its `uncertainty`.
 
     """
     check_dataset_name(dataset)
+    conformal = conformal_of(annotator.package) if uncertainty else None
     scans = scan_all(inputs, text_column=text_column, id_column=id_column)
-    schema = output_schema(_columns(scans))
+    schema = output_schema(_columns(scans), uncertainty=uncertainty)
     options = annotator.options | {"shard_rows": ROWS, "text_column": text_column, "id_column": id_column}
+    if uncertainty:  # and only then: jobs without it are the same as ever
+        options["uncertainty"] = True
     named = [(file.name, found.digest) for file, found in zip(inputs, scans, strict=True)]
     facts = [VERSION, annotator.package.digest, options, named]
     job = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
@@ -111,6 +124,7 @@ def make_plan(
         schema=schema,
         published=find_job(store, dataset, job),
         previous=previous,
+        conformal=conformal,
     )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from eqn.annotation.uncertainty import CONFORMAL_COLUMN, ENTROPY_COLUMN
 from eqn.emotions import EMOTIONS
 
 if TYPE_CHECKING:
@@ -25,6 +26,14 @@ class Summary:
     """Sum of each emotion's intensity."""
     labelled: NDArray[np.int64] = dataclasses.field(default_factory=lambda: np.zeros(len(EMOTIONS), dtype=np.int64))
     """Rows that carry each emotion as a label."""
+    uncertainty: bool = False
+    """Whether the parts hold the columns of `eqn.annotation.uncertainty`."""
+    entropy: float = 0.0
+    """Sum of the rows' entropies, in bits."""
+    in_sets: int = 0
+    """Sum of the sizes of the rows' conformal sets."""
+    empty_sets: int = 0
+    """Rows whose conformal set is empty."""
     _ids: list[NDArray[np.uint64]] = dataclasses.field(default_factory=list)
 
     def add(self, table: "pa.Table") -> None:
@@ -36,6 +45,11 @@ class Summary:
         names = labels.flatten().to_pylist()
         self.labelled += [names.count(name) for name in EMOTIONS]
         self.unlabelled += sum(length == 0 for length in labels.value_lengths().to_pylist())
+        if self.uncertainty:
+            self.entropy += float(np.sum(table.column(ENTROPY_COLUMN).to_numpy(), dtype=np.float64))
+            sizes = table.column(CONFORMAL_COLUMN).combine_chunks().value_lengths().to_pylist()
+            self.in_sets += sum(sizes)
+            self.empty_sets += sizes.count(0)
         self._ids.append(_digests(table.column("id").to_pylist()))
 
     def ids_in_several_files(self) -> int:

@@ -1,7 +1,7 @@
 """Checkpoints: all that a stage needs to go on after a kill as if nothing had happened. Safetensors, never pickle.
 
-A checkpoint holds the weights, AdamW's moments, the state of the random generator, the best weights so far and the
-place in the run. It is replaced in one step, so that a kill while writing leaves the one before.
+A checkpoint holds the weights, AdamW's moments, the state of the random generator, the weights' running mean, the best
+weights so far and the place in the run. It is replaced in one step, so that a kill while writing leaves the one before.
 """
 
 import dataclasses
@@ -31,11 +31,18 @@ class Place:
 
 
 def save_checkpoint(
-    path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, best: dict[str, Tensor], place: Place
+    path: Path,
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    best: dict[str, Tensor],
+    place: Place,
+    *,
+    average: dict[str, Tensor],
 ) -> None:
-    """Write the state of a stage to `path`, replacing what was there in one step."""
+    """Write the state of a stage to `path`, replacing what was there in one step; `average` may be empty."""
     tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
     tensors |= {f"best.{name}": tensor for name, tensor in best.items()}
+    tensors |= {f"average.{name}": tensor for name, tensor in average.items()}
     for number, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{number}.{name}": tensor for name, tensor in state.items()}
     tensors["random.cpu"] = torch.get_rng_state()
@@ -49,9 +56,9 @@ def save_checkpoint(
 
 
 def load_checkpoint(
-    path: Path, network: nn.Module, optimizer: torch.optim.Optimizer
+    path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, *, average: dict[str, Tensor]
 ) -> tuple[Place, dict[str, Tensor]] | None:
-    """Bring network, optimizer and random generators to the state in `path`; None when there is no checkpoint.
+    """Bring network, optimizer, running mean and random generators to the state in `path`; None when there is none.
 
     Gives the place and the best weights.
 
@@ -64,12 +71,16 @@ def load_checkpoint(
     try:
         with safe_open(path, "pt") as file:
             place = Place(**json.loads(file.metadata()["place"]))
-            groups: dict[str, dict[str, Tensor]] = {"network": {}, "best": {}, "optimizer": {}, "random": {}}
+            groups: dict[str, dict[str, Tensor]] = {
+                "network": {}, "best": {}, "average": {}, "optimizer": {}, "random": {},
+            }  # fmt: skip
             for key in file.keys():  # noqa: SIM118  a safetensors file is no mapping
                 kind, _, name = key.partition(".")
                 groups[kind][name] = file.get_tensor(key)
         network.load_state_dict(groups["network"])
         _restore_optimizer(optimizer, groups["optimizer"])
+        for name, tensor in average.items():
+            tensor.copy_(groups["average"][name])
         torch.set_rng_state(groups["random"]["cpu"])
         if torch.cuda.is_available() and "cuda" in groups["random"]:
             torch.cuda.set_rng_state(groups["random"]["cuda"])

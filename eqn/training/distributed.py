@@ -152,15 +152,23 @@ def joined() -> Iterator[Team]:
     distributed.destroy_process_group()
 
 
-def leave(code: int) -> NoReturn:
-    """End this process with `code`; one of a team at once, with nothing of the interpreter's own end.
+def leave(program: Callable[[], int]) -> NoReturn:
+    """Run `program` and end this process with the exit code that it gives, or that of its `SystemExit`.
 
-    There torch may meet a thread of its communication that still runs, and aborts a process that had done its work.
+    A process of a team ends at once, without the interpreter's own end, and thus without what waits for that.
     """
     if not os.environ.keys() >= _TORCHRUN:
-        sys.exit(code)
-    sys.stdout.flush()
-    sys.stderr.flush()
+        sys.exit(program())
+    # torch's threads take the interpreter's lock to let go of the tensors of the last exchange. Where the interpreter
+    # is ending by then, Python before 3.14 unwinds such a thread instead, and a destructor that is unwound aborts the
+    # process: https://github.com/pytorch/pytorch/pull/179291. So no way out may lead through the interpreter's end.
+    try:
+        code = program()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):  # nobody reads it any more
+            stream.flush()
     os._exit(code)
 
 

@@ -25,12 +25,22 @@ def assign_folds(texts: Sequence[str], folds: int, seed: int) -> NDArray[np.int6
 
 
 def expand(
-    gold: NDArray[np.float32], predicted: NDArray[np.float32], *, expansion: float = 1.0, bounded: bool = True
+    gold: NDArray[np.float32],
+    predicted: NDArray[np.float32],
+    *,
+    expansion: float = 1.0,
+    bounded: bool = True,
+    blend: bool = False,
 ) -> NDArray[np.float32]:
     """Give stage B's targets from labels and predictions, both (rows, 28); `bounded` clips them to [0, 1].
 
+    A labelled cell stays 1, and any other becomes `expansion` times its prediction; with `blend` every cell becomes
+    the mean of label and prediction, in which the prediction has the weight `expansion`.
+
     >>> expand(np.float32([[1, 0, 0]]), np.float32([[0.3, 0.4, -0.1]]), expansion=0.5).tolist()
     [[1.0, 0.20000000298023224, 0.0]]
+    >>> expand(np.float32([[1, 0]]), np.float32([[0.5, 0.5]]), expansion=0.5, blend=True).tolist()
+    [[0.75, 0.25]]
 
     Raises:
         ValueError: the shapes differ, a label is neither 0 nor 1, or a prediction is no number.
@@ -43,8 +53,15 @@ def expand(
     if not np.isfinite(predicted).all():
         raise ValueError("expected predictions that are numbers")
     energies = np.clip(predicted, 0, 1) if bounded else predicted
-    targets: NDArray[np.float32] = np.where(gold == 1, 1, expansion * energies).astype(np.float32)
-    return targets
+    kept = (1 - expansion) * gold if blend else 0
+    targets = kept + expansion * energies
+    return (targets if blend else np.where(gold == 1, 1, targets)).astype(np.float32)
+
+
+def smooth(targets: NDArray[np.float32], share: float) -> NDArray[np.float32]:
+    """Replace a `share` of each target, (rows, 28), by its label's mean: label smoothing towards the prior."""
+    smoothed: NDArray[np.float32] = ((1 - share) * targets + share * targets.mean(axis=0)).astype(np.float32)
+    return smoothed
 
 
 def without_multiple_labels(gold: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -10,15 +10,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
 from eqn.errors import UsageError
 from eqn.model.batching import BatchPlan, sorted_batches
 from eqn.model.encoding import padded
 from eqn.model.network import EmotionNetwork
 from eqn.model.scoring import autocast
+from eqn.training.averaging import Average
 from eqn.training.checkpoint import Place, load_checkpoint, save_checkpoint
 from eqn.training.distributed import Team
+from eqn.training.objectives import disagreement, objective
+from eqn.training.optimizer import learning_rate, make_optimizer
 from eqn.training.order import epoch_batches
 from eqn.training.progress import Event, Listener
 from eqn.training.recipes import Recipe
@@ -27,9 +29,8 @@ _SECONDS_BETWEEN_CHECKPOINTS = 60.0
 _STEPS_BETWEEN_EVENTS = 10
 _AT_ONCE = BatchPlan(rows=1024, tokens=4096)
 """What is computed together; 64 rows of 64 tokens fit."""
-
-LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"bce": binary_cross_entropy_with_logits, "mse": mse_loss}
-"""Each recipe's loss of outputs and targets, both (rows, 28): the mean over all cells."""
+_SPECIAL = 1000
+"""Ids below this one are BERT's own tokens: none of them is hidden."""
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -46,10 +47,12 @@ class Stage:
     seed: int
     precision: torch.dtype
     checkpoint: Path
+    mask: int = 0
+    """Id of the token behind which the recipe's `masking` hides others."""
     score: Callable[[], float] | None = None
     """Gives a score of the network as it is, higher is better; None trains to the end and takes what is there."""
     scored_by: Literal["dev", "validation"] = "dev"
-    """What the score is: dev's macro-F1, or the negative loss on held-out training rows."""
+    """What the score is: dev's mean average precision, or the negative loss on held-out training rows."""
     team: Team = dataclasses.field(default_factory=Team)
     """The processes that train this together; each has a stage of its own, with all the rows."""
 
@@ -65,37 +68,38 @@ def fit(stage: Stage, listener: Listener) -> Place:
     """
     torch.manual_seed(stage.seed)
     run = _Run(stage)
-    found = load_checkpoint(stage.checkpoint, stage.network, run.optimizer)
+    found = load_checkpoint(stage.checkpoint, stage.network, run.optimizer, average=run.average.weights)
     place, best = found or (Place(), {})
     stage.team.agree(place.step, f"the step at which {stage.checkpoint} stands")
     saved = time.monotonic()
     stage.network.train()
     for step in range(place.step, run.steps):
         run.learn(step)
+        run.average.update(step)
         place.step = step + 1
         due = stage.score is not None and run.check_due(place.step)
         if due:
-            best = _check(stage, place, best, run.mean_loss())
+            best = _check(run, place, best)
         if due or place.step % _STEPS_BETWEEN_EVENTS == 0 or place.step == run.steps:
             listener(run.event(place, checked=due))
         if stage.team.leads and (due or time.monotonic() - saved > _SECONDS_BETWEEN_CHECKPOINTS):
-            save_checkpoint(stage.checkpoint, stage.network, run.optimizer, best, place)
+            save_checkpoint(stage.checkpoint, stage.network, run.optimizer, best, place, average=run.average.weights)
             saved = time.monotonic()
-    if best:
-        stage.network.load_state_dict(best)
+    stage.network.load_state_dict(best or run.average.copy())
     stage.network.eval()
     return place
 
 
-def _check(stage: Stage, place: Place, best: dict[str, Tensor], loss: float) -> dict[str, Tensor]:
-    """Score the network, note it in `place`, and give the weights that are now the best."""
-    assert stage.score is not None  # noqa: S101  for the type checker
-    score = stage.team.from_leader(stage.score)
-    place.history.append({"step": place.step, "score": score, "loss": loss})
+def _check(run: "_Run", place: Place, best: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Score the network that would be kept now, note it in `place`, and give the weights that are now the best."""
+    assert run.stage.score is not None  # noqa: S101  for the type checker
+    with run.average.in_place():
+        score = run.stage.team.from_leader(run.stage.score)
+    place.history.append({"step": place.step, "score": score, "loss": run.mean_loss()})
     if score <= place.best_score:
         return best
     place.best_score, place.best_step = score, place.step
-    return {name: tensor.detach().clone() for name, tensor in stage.network.state_dict().items()}
+    return run.average.copy()
 
 
 class _Run:
@@ -108,7 +112,9 @@ class _Run:
         self.batch = stage.recipe.batch_for(len(stage.ids))
         self.per_epoch = stage.recipe.steps_per_epoch(len(stage.ids))
         self.steps = self.per_epoch * stage.recipe.epochs_for(len(stage.ids))
-        self.optimizer = _optimizer(stage.network, stage.recipe)
+        self.optimizer = make_optimizer(stage.network, stage.recipe)
+        self.average = Average(stage.network, stage.recipe.averaging)
+        self.objective = objective(stage.recipe)
         self.pad = stage.network.encoder.config.pad_token_id or 0
         self._epoch, self._batches = -1, [[0]]
         self._losses: list[Tensor] = []
@@ -133,8 +139,9 @@ class _Run:
         # A batch of long rows is computed in pieces: the gradient is the same, the memory bounded.
         for piece in sorted_batches([self.lengths[row] for row in part], _AT_ONCE):
             loss += self._backward([part[position] for position in piece], share=len(piece) / len(rows))
-        team.add_up([loss, *(_gradient(parameter) for parameter in self.stage.network.parameters())])
-        torch.nn.utils.clip_grad_norm_(self.stage.network.parameters(), recipe.clip)
+        learning = [parameter for parameter in self.stage.network.parameters() if parameter.requires_grad]
+        team.add_up([loss, *map(_gradient, learning)])
+        torch.nn.utils.clip_grad_norm_(learning, recipe.clip)
         self.optimizer.step()
         self._losses.append(loss)
         self._texts += len(rows)
@@ -144,11 +151,23 @@ class _Run:
         """Add the gradient of `rows`, weighted by their share of the batch, and give their part of its loss."""
         ids, mask = padded([self.stage.ids[row] for row in rows], pad=self.pad, device=self.device)
         targets = torch.from_numpy(self.stage.targets[rows]).to(self.device)
-        with autocast(self.device, self.stage.precision):
-            outputs = self.stage.network(ids, mask)
-        loss = share * LOSSES[self.stage.recipe.loss](outputs.float(), targets)
+        if self.stage.recipe.masking:
+            hidden = torch.rand(ids.shape, device=self.device) < self.stage.recipe.masking
+            ids = ids.masked_fill(hidden & (ids >= _SPECIAL), self.stage.mask)
+        loss = share * self._loss_of(ids, mask, targets)
         loss.backward()  # type: ignore[no-untyped-call]  # torch
         return loss.detach()
+
+    def _loss_of(self, ids: Tensor, mask: Tensor, targets: Tensor) -> Tensor:
+        """Give the mean loss of some rows; with R-Drop that of two passes, and their disagreement."""
+        passes = []
+        for _ in range(2 if self.stage.recipe.r_drop else 1):
+            with autocast(self.device, self.stage.precision):
+                passes.append(self.stage.network(ids, mask).float())
+        losses = torch.stack([self.objective(outputs, targets) for outputs in passes])
+        if len(passes) == 1:
+            return losses[0]
+        return losses.mean() + self.stage.recipe.r_drop * disagreement(passes[0], passes[1])
 
     def check_due(self, step: int) -> bool:
         """Tell whether a check is due after `step` steps: `checks` times, evenly, and at the end."""
@@ -184,27 +203,8 @@ class _Run:
         )
 
 
-def learning_rate(step: int, steps: int, recipe: Recipe) -> float:
-    """Give the learning rate of `step` (0 is the first): linear up over the warm-up, then linear down to 0."""
-    warmup = round(recipe.warmup * steps)
-    if step < warmup:
-        return recipe.learning_rate * (step + 1) / warmup
-    return recipe.learning_rate * (steps - step) / max(1, steps - warmup)
-
-
 def _gradient(parameter: Tensor) -> Tensor:
     """Give a parameter's gradient: zeros where this process had no row of the batch."""
     if parameter.grad is None:
         parameter.grad = torch.zeros_like(parameter)
     return parameter.grad
-
-
-def _optimizer(network: EmotionNetwork, recipe: Recipe) -> torch.optim.Optimizer:
-    """Give AdamW: decay on matrices only (biases and layer norms are vectors), a higher rate for the new head."""
-    groups = [
-        {"params": [parameter for parameter in module.parameters() if (parameter.ndim > 1) is matrices],
-         "weight_decay": recipe.weight_decay if matrices else 0.0, "rate": rate}
-        for module, rate in ((network.encoder, 1.0), (network.head, recipe.head_rate))
-        for matrices in (True, False)
-    ]  # fmt: skip
-    return torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)

@@ -23,7 +23,7 @@ class Event:
     seconds_left: float
     """Of this stage, at the present speed."""
     dev_score: float | None = None
-    """Dev's macro-F1, at a check."""
+    """Dev's mean average precision, at a check."""
     validation_loss: float | None = None
     """Loss on the held-out training rows, at a check of a recipe that holds some out."""
 

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import fcntl
 import hashlib
+import itertools
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -19,21 +20,29 @@ from eqn.emotions import EMOTIONS
 from eqn.errors import ArtifactRefused, UsageError
 from eqn.evaluation.card import model_card
 from eqn.evaluation.figures import draw_figures
-from eqn.evaluation.metrics import evaluate_scores
-from eqn.evaluation.thresholds import choose_thresholds, dev_score
+from eqn.evaluation.final import split_to_report
+from eqn.evaluation.halves import halves
+from eqn.evaluation.metrics import evaluate_scores, mean_average_precision
+from eqn.evaluation.tuning import tune
 from eqn.model.backbone import Backbone, backbone_digest, load_backbone
 from eqn.model.batching import padded_width
+from eqn.model.emoji import name_emoji
 from eqn.model.encoding import Encoded, encode
 from eqn.model.network import EmotionNetwork, Output, fast_precision
 from eqn.model.package import Description, Package, read_package, require_free, write_package
 from eqn.model.scoring import Scorer
+from eqn.quality.out_of_fold import write_scores
 from eqn.training.distributed import Team, present_team
-from eqn.training.expansion import assign_folds, expand, hold_out, without_multiple_labels
-from eqn.training.loop import LOSSES, Stage, fit
+from eqn.training.expansion import assign_folds, expand, hold_out, smooth, without_multiple_labels
+from eqn.training.loop import Stage, fit
+from eqn.training.objectives import objective
 from eqn.training.progress import Listener, silent
+from eqn.training.prototypes import start_from_names
 from eqn.training.recipes import Recipe
 
-_PROCEDURE = 1
+_SOME = 2000
+"""Training rows from which the mean answer of a network that is not trained yet is told."""
+_PROCEDURE = 2
 """Raised when the code here changes what a recipe means: the same key then no longer names the same model."""
 
 
@@ -51,6 +60,10 @@ class Order:
     """Where fetched backbones are kept."""
     baselines: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
     """Figures on test to show beside the model's in its card."""
+    final: bool = True
+    """Whether the test labels are read, for the one report at the end; an experiment leaves them sealed."""
+    out_of_fold: Path | None = None
+    """File for the train rows' out-of-fold scores (see `eqn.quality.out_of_fold`); the recipe must have folds."""
 
 
 def training_key(recipe: Recipe, *, corpus_digest: str, backbone_digest: str, seed: int) -> str:
@@ -114,22 +127,33 @@ def _room(order: Order) -> Path:
 
 def _backbone(order: Order) -> Backbone:
     pooler = order.recipe.pooling == "pooler"
-    return load_backbone(order.backbone, cache=order.backbones, seed=order.seed, pooler=pooler)
+    backbone = load_backbone(order.backbone, cache=order.backbones, seed=order.seed, pooler=pooler)
+    if order.recipe.emoji:
+        name_emoji(backbone.tokenizer)
+    return backbone
 
 
 def _train(session: "_Session", key: str) -> Package:
     order, backbone = session.order, session.backbone
     corpus, recipe = order.corpus, order.recipe
     network = session.network()
-    scores = {split.name: session.score(network, split) for split in (corpus.dev, corpus.test)}
-    thresholds = choose_thresholds(corpus.dev.targets(), scores["dev"])
+    if order.out_of_fold:
+        train_rows, digest = corpus.train, corpus.ref.digest
+        scores_of_stage_a = session.stage_a.clip(0, 1)
+        write_scores(order.out_of_fold, train_rows.ids, train_rows.texts, scores_of_stage_a, corpus_digest=digest)
+    log_odds = network.output == "sigmoid"
+    tuned = tune(corpus.dev.ids, corpus.dev.targets(), session.outputs(network, corpus.dev), log_odds=log_odds)
+    if tuned.recalibration:
+        network.recalibrate(*map(torch.from_numpy, (tuned.recalibration.scale, tuned.recalibration.shift)))
     prior = corpus.train.targets().mean(axis=0)
+    reported = [split_to_report(corpus, name) for name in (("dev", "test") if order.final else ("dev",))]
+    scores = {split.name: session.scores(network, split) for split in reported}
     evaluations = {
-        split.name: evaluate_scores(split.targets(), scores[split.name], thresholds=thresholds, prior=prior)
-        for split in (corpus.dev, corpus.test)
+        split.name: evaluate_scores(split.targets(), scores[split.name], thresholds=tuned.thresholds, prior=prior)
+        for split in reported
     }
     description = Description(
-        thresholds=dict(zip(EMOTIONS, thresholds.tolist(), strict=True)),
+        thresholds=dict(zip(EMOTIONS, tuned.thresholds.tolist(), strict=True)),
         max_tokens=recipe.max_tokens,
         pooling=recipe.pooling,
         output=network.output,
@@ -138,18 +162,21 @@ def _train(session: "_Session", key: str) -> Package:
         backbone={"name": order.backbone, "digest": backbone.digest},
         corpus={"name": corpus.ref.name, "digest": corpus.ref.digest, "rows": dict(corpus.ref.rows)},
         metrics={name: evaluation.summary() for name, evaluation in evaluations.items()},
+        calibration=tuned.calibration_facts(),
+        conformal=tuned.conformal_facts(),
     )
-    test = evaluations["test"]
+    shown = reported[-1]
     figures = draw_figures(
-        corpus.test.targets(), scores["test"], test, thresholds=thresholds, model=recipe.name, split="test"
-    )
-    card = model_card(description, test, order.baselines, tuple(figures))
+        shown.targets(), scores[shown.name], evaluations[shown.name],
+        thresholds=tuned.thresholds, model=recipe.name, split=shown.name,
+    )  # fmt: skip
+    card = model_card(description, shown.name, evaluations[shown.name], order.baselines, tuple(figures))
     return write_package(order.out, network, backbone.tokenizer, description, card=card, figures=figures)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Check:
-    """How a stage finds its best checkpoint: not at all, by dev's macro-F1, or by the loss on held-out rows."""
+    """How a stage finds its best checkpoint: not at all, by dev's mAP, or by the loss on held-out rows."""
 
     score: Callable[[], float] | None = None
     scored_by: Literal["dev", "validation"] = "dev"
@@ -163,47 +190,66 @@ class _Session:
         self.room = _room(order)
         self.device = team.device
         self.precision = fast_precision(self.device)
-        self.encoded = {split.name: self._encode(split) for split in (order.corpus.train, order.corpus.dev)}
+        dev = order.corpus.dev
+        self.choosing = dev.part(halves(dev.ids).choosing)
+        """Dev's half by which a checkpoint is chosen."""
+        self.stage_a = np.zeros((0, len(EMOTIONS)), dtype=np.float32)
+        """What stage A's last round made of the training rows, (rows, 28)."""
+        self.encoded = {"train": self._encode(order.corpus.train), "choosing": self._encode(self.choosing)}
         self._first_weights = {name: tensor.clone() for name, tensor in backbone.encoder.state_dict().items()}
 
     def network(self) -> EmotionNetwork:
         """Train the network that is kept, in as many stages as the recipe has."""
-        recipe, targets = self.order.recipe, self.order.corpus.train.targets()
+        recipe, gold = self.order.recipe, self.order.corpus.train.targets()
         if recipe.drop_multiple_labels:
-            targets = without_multiple_labels(targets)
+            gold = without_multiple_labels(gold)
+        targets = gold
         if recipe.folds:
-            predicted = self._predict_train(targets)
-            targets = expand(targets, predicted, expansion=recipe.expansion, bounded=recipe.bounded_targets)
+            for stage in range(recipe.rounds):
+                self.stage_a = self._predict_train(targets, stage)
+                targets = expand(
+                    gold, self.stage_a,
+                    expansion=recipe.expansion, bounded=recipe.bounded_targets, blend=recipe.blend,
+                )  # fmt: skip
         name = "stage B" if recipe.folds else "training"
-        return self._fit(name, np.arange(len(targets)), targets, seed=0, dev=self.order.corpus.dev)
+        return self._fit(name, np.arange(len(targets)), targets, seed=0, dev=self.choosing)
 
-    def _predict_train(self, targets: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Stage A: score every training row with a network that never saw it, but with one fold; (rows, 28)."""
-        folds = self.order.recipe.folds
+    def _predict_train(self, targets: NDArray[np.float32], stage: int) -> NDArray[np.float32]:
+        """Stage A: score every training row with networks that never saw it, but with one fold; (rows, 28)."""
+        folds, teachers = self.order.recipe.folds, self.order.recipe.teachers
         assigned = assign_folds(self.order.corpus.train.texts, folds, self.order.seed)
         predicted = np.zeros_like(targets)
-        for fold in range(folds):
+        for teacher, fold in itertools.product(range(teachers), range(folds)):
             held_out = np.flatnonzero(assigned == fold)
             seen = held_out if folds == 1 else np.flatnonzero(assigned != fold)
-            predicted[held_out] = self._predict_fold(fold, seen, held_out, targets)
+            number = 1 + fold + folds * (teacher + teachers * stage)
+            name = _stage_name(self.order.recipe, fold=fold, teacher=teacher, stage=stage)
+            predicted[held_out] += self._predict_fold(name, number, seen, held_out, targets) / teachers
         return predicted
 
     def _predict_fold(
-        self, fold: int, seen: NDArray[np.int64], held_out: NDArray[np.int64], targets: NDArray[np.float32]
+        self,
+        name: str,
+        number: int,
+        seen: NDArray[np.int64],
+        held_out: NDArray[np.int64],
+        targets: NDArray[np.float32],
     ) -> NDArray[np.float32]:
-        recipe, file = self.order.recipe, self.room / f"fold-{fold}.npy"
+        recipe, file = self.order.recipe, self.room / f"fold-{number - 1}.npy"
         if not self.team.from_leader(file.is_file):
-            name = "stage A" if recipe.folds == 1 else f"stage A fold {fold + 1} of {recipe.folds}"
-            network = self._fit(name, seen, targets, seed=fold + 1)
+            network = self._fit(name, seen, targets, seed=number)
             if self.team.leads:
                 scorer, rows = self._scorer(network), self._rows("train", held_out)
                 _write_array(file, scorer.scores(rows) if recipe.bounded_targets else scorer.outputs(rows))
         return self.team.from_leader(lambda: _read_array(file))
 
-    def score(self, network: EmotionNetwork, split: Split) -> NDArray[np.float32]:
+    def scores(self, network: EmotionNetwork, split: Split) -> NDArray[np.float32]:
         """Score the texts of a split."""
-        encoded = self.encoded.get(split.name) or self._encode(split)
-        return self._scorer(network).scores(encoded)
+        return self._scorer(network).scores(self._encoded(split))
+
+    def outputs(self, network: EmotionNetwork, split: Split) -> NDArray[np.float32]:
+        """Give the head's outputs for the texts of a split."""
+        return self._scorer(network).outputs(self._encoded(split))
 
     def _fit(
         self, name: str, rows: NDArray[np.int64], targets: NDArray[np.float32], *, seed: int, dev: Split | None = None
@@ -215,6 +261,11 @@ class _Session:
         network = EmotionNetwork(self.backbone.encoder, pooling=recipe.pooling, dropout=recipe.dropout, output=output)
         if output == "sigmoid":
             network.start_from(torch.from_numpy(targets[rows].mean(axis=0)))
+        if recipe.prototypes:
+            some = [self.order.corpus.train.texts[row] for row in rows[:_SOME].tolist()]
+            tokenizer = self.backbone.tokenizer
+            start_from_names(network, tokenizer, some, length=recipe.prototypes, max_tokens=recipe.max_tokens)
+        network.encoder.embeddings.word_embeddings.weight.requires_grad_(not recipe.freeze_embeddings)
         network.to(self.device)
         scorer = self._scorer(network)
         if recipe.validation_share:
@@ -222,27 +273,31 @@ class _Session:
             check = self._validation(scorer, rows[held_out], targets)
             rows = rows[kept]
         elif dev:
-            check = _Check(lambda: dev_score(dev.targets(), scorer.scores(self.encoded["dev"])))
+            check = _Check(lambda: mean_average_precision(dev.targets(), scorer.scores(self.encoded["choosing"])))
         stage = Stage(
             name=name,
             network=network,
             ids=self._rows("train", rows).ids,
-            targets=targets[rows],
-            recipe=recipe,
+            targets=smooth(targets[rows], recipe.label_smoothing),
+            recipe=recipe if dev else recipe.of_stage_a(),
             seed=self.order.seed * 1000 + seed,
             precision=self.precision,
             checkpoint=self.room / f"stage-{seed}.safetensors",
             score=check.score,
             scored_by=check.scored_by,
             team=self.team,
+            mask=self.backbone.tokenizer.token_to_id("[MASK]") or 0,
         )
         fit(stage, self.listener)
         return network
 
     def _validation(self, scorer: Scorer, rows: NDArray[np.int64], targets: NDArray[np.float32]) -> "_Check":
         encoded, wanted = self._rows("train", rows), torch.from_numpy(targets[rows])
-        loss = LOSSES[self.order.recipe.loss]
+        loss = objective(self.order.recipe)
         return _Check(lambda: -float(loss(torch.from_numpy(scorer.outputs(encoded)), wanted)), "validation")
+
+    def _encoded(self, split: Split) -> Encoded:
+        return self.encoded["train"] if split.name == "train" else self._encode(split)
 
     def _encode(self, split: Split) -> Encoded:
         return encode(self.backbone.tokenizer, split.texts, self.order.recipe.max_tokens)
@@ -257,6 +312,12 @@ class _Session:
         return Scorer(
             network, self.backbone.tokenizer, max_tokens=self.order.recipe.max_tokens, precision=self.precision
         )
+
+
+def _stage_name(recipe: Recipe, *, fold: int, teacher: int, stage: int) -> str:
+    """Give what people read of a network of stage A."""
+    parts = [("fold", fold, recipe.folds), ("teacher", teacher, recipe.teachers), ("round", stage, recipe.rounds)]
+    return ", ".join(["stage A", *(f"{what} {at + 1} of {of}" for what, at, of in parts if of > 1)]).replace(",", "", 1)
 
 
 def _finished(out: Path, key: str) -> Package | None:
@@ -276,6 +337,8 @@ def _require_fit(order: Order, backbone: Backbone) -> None:
         faults.append(f"max_tokens is {recipe.max_tokens}, and the backbone {backbone.name} has {positions} positions")
     if recipe.folds > texts:
         faults.append(f"folds is {recipe.folds}, and {order.corpus.ref.name} has {texts} different training text(s)")
+    if order.out_of_fold and recipe.folds < 2:
+        faults.append(f"out-of-fold scores need 2 folds or more, and folds is {recipe.folds}")
     if recipe.validation_share and texts < 4:  # two for each fold, one to train on and one to hold out
         faults.append(f"validation_share needs 4 different training texts, and {order.corpus.ref.name} has {texts}")
     if faults:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -228,3 +229,66 @@ def test_publishing_options_do_not_go_with_one_text(eqn: Eqn) -> None:
 
     assert done.code == 2
     assert "--dataset" in done.err
+
+
+def repacked(package: Path, out: Path, **facts: Any) -> Path:
+    """Copy a package and let its eqn.json say something else; None takes a fact out."""
+    shutil.copytree(package, out)
+    said = json.loads((out / "eqn.json").read_text()) | facts
+    (out / "eqn.json").write_text(json.dumps({name: value for name, value in said.items() if value is not None}))
+    return out
+
+
+@pytest.fixture
+def sure(state: Any, tmp_path: Path) -> Path:
+    """A model that promises joy, always, and nothing else."""
+    facts = {"coverage": 0.9, "limits": {"joy": 0.0}, "rows": dict.fromkeys(EMOTIONS, 9)}
+    return repacked(state.package, tmp_path / "sure", conformal=facts)
+
+
+def test_a_texts_uncertainty_is_shown_on_request(eqn: Eqn, sure: Path) -> None:
+    """Below the labels: entropy, set, and what the set promises; by machines it is read with the coverage."""
+    options = ["annotate", "--model", sure, "--text", "I can't stop smiling"]
+    plain, asked = eqn(*options), eqn(*options, "--uncertainty")
+    facts = eqn(*options, "--uncertainty", "--json").json()
+
+    assert asked.out.startswith(plain.out)
+    entropy, found, promised = asked.out.removeprefix(plain.out).splitlines()
+    assert entropy.startswith(f"entropy: {facts['entropy']:.4f} bits")
+    assert found == "conformal set: joy"
+    assert "at least 90 %" in promised
+    assert "Nothing is promised for admiration, amusement" in promised
+    assert (
+        eqn(*options, "--json").json() | {"entropy": facts["entropy"], "conformal": ["joy"], "coverage": 0.9} == facts
+    )
+    assert 0 < facts["entropy"] <= 1
+
+
+def test_files_are_annotated_with_uncertainty_on_request(eqn: Eqn, sure: Path, letters: Path, elsewhere: Path) -> None:
+    """The same files with and without the option are two releases; each is found again."""
+    options = ["annotate", letters, "--dataset", "letters", "--model", sure, "--out", "published", "--json"]
+    plain, asked = eqn(*options).json(), eqn(*options, "--uncertainty").json()
+    names = [pq.read_table(f"{release['path']}/data").column_names for release in (plain, asked)]
+
+    assert (plain["number"], asked["number"]) == (1, 2)
+    assert names[1] == [*names[0], "entropy", "conformal"]
+    assert eqn(*options, "--uncertainty").json() == asked | {"already_published": True}
+    assert eqn(*options, "--uncertainty", "--dry-run").json()["published"] == 2
+    assert eqn(*options).json() == plain | {"already_published": True}
+
+
+@pytest.mark.parametrize(
+    "options", [["--text", "hello"], ["letters.csv", "--dataset", "x"], ["nowhere", "--dataset", "x"]]
+)
+def test_an_earlier_model_cannot_tell_its_uncertainty(
+    eqn: Eqn, state: Any, letters: Path, elsewhere: Path, options: list[str]
+) -> None:
+    """Exit code 2 before inputs are looked for, what to do, and nothing written."""
+    earlier = repacked(state.package, elsewhere.parent / "earlier", format=2, calibration=None, conformal=None)
+    done = eqn("annotate", "--model", earlier, *options, "--uncertainty")
+
+    assert (done.code, done.out) == (2, "")
+    assert "trained by an earlier EQN" in done.err
+    assert "Train it again" in done.err
+    assert "Traceback" not in done.err
+    assert sorted(path.name for path in elsewhere.parent.iterdir()) == ["earlier", "work"]

@@ -242,6 +242,6 @@ def test_ratings_that_cannot_be_right_are_refused(eqn: Eqn, ratings: Path, elsew
 def test_the_help_tells_the_way_from_nothing_to_a_model(eqn: Eqn) -> None:
     """`eqn data --help` names the commands in the order in which they are used, one on each line."""
     lines = [line.strip() for line in eqn("data", "--help").out.splitlines()]
-    steps = ["eqn data fetch", "eqn data show", "eqn validate", "eqn train", "eqn data votes"]
+    steps = ["eqn data fetch", "eqn data show", "eqn validate", "eqn train", "eqn data votes", "eqn data corrected"]
 
     assert [next(step for step in steps if line.startswith(step)) for line in lines if line.startswith("eqn ")] == steps

@@ -12,6 +12,7 @@ import torch
 
 from eqn.annotation.annotator import Annotator
 from eqn.emotions import EMOTIONS
+from eqn.evaluation.halves import halves
 from eqn.model.package import read_package
 from eqn.registry import tracking
 from eqn.registry.versions import list_versions, register
@@ -44,6 +45,7 @@ def test_an_imported_checkpoint_annotates(eqn: Eqn, elsewhere: Path, checkpoint:
     }
     assert package.recipe["file_sha256"] == digest
     assert package.thresholds == dict.fromkeys(EMOTIONS, 0.5)
+    assert (package.calibration, package.conformal) == ({}, {})
     assert [path.name for path in elsewhere.iterdir()] == ["model"]
     card = (elsewhere / "model" / "README.md").read_text("utf-8")
     assert "nothing was measured" in card
@@ -79,8 +81,12 @@ def test_with_data_thresholds_are_chosen_and_figures_computed(
     assert len(set(package.thresholds.values())) > 1
     assert package.recipe["thresholds"] == "chosen on dev of small"
     assert set(package.metrics) == {"dev", "test"}
+    assert package.calibration == {}  # its outputs are no log odds
+    assert package.conformal["coverage"] == 0.9
+    assert sum(package.conformal["rows"].values()) == len(halves([f"dev-0-{label}" for label in range(28)]).calibrating)
+    assert package.conformal["limits"] == {}  # a row of each emotion at most: nothing can be promised
     assert f"{package.metrics['test']['macro_f1']:.3f}" in (elsewhere / "model" / "README.md").read_text("utf-8")
-    measured = eqn("evaluate", "model", "--data", corpus_folder, "--json").json()
+    measured = eqn("evaluate", "model", "--data", corpus_folder, "--split", "test", "--json").json()
     assert measured["macro_f1"] == pytest.approx(package.metrics["test"]["macro_f1"], abs=1e-6)
 
     settings = load_settings()

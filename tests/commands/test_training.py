@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from eqn.corpus.goemotions import load_corpus
 from eqn.model.package import FIGURES
+from eqn.quality.out_of_fold import read_scores
 
 Eqn = Callable[..., Any]
 
@@ -74,6 +76,35 @@ def test_training_to_a_directory_can_be_read_by_machines(eqn: Eqn, corpus_folder
     assert facts["metrics"] == json.loads((elsewhere / "mine" / "eqn.json").read_text())["metrics"]
 
 
+def test_an_experiment_has_no_figures_on_test(eqn: Eqn, corpus_folder: Path, elsewhere: Path) -> None:
+    """With --dev-only: the package, its card and what is printed know of dev alone."""
+    options = ["--data", corpus_folder, "--backbone", "tiny", "--recipe", "quick", "--out", "mine", "--dev-only"]
+    done = eqn("train", *options, "--json")
+
+    assert done.code == 0
+    assert done.json()["metrics"].keys() == {"dev"}
+    assert json.loads((elsewhere / "mine" / "eqn.json").read_text())["metrics"] == done.json()["metrics"]
+    assert "the test labels were not read" in (elsewhere / "mine" / "README.md").read_text()
+    again = eqn("train", *options)
+    assert (again.code, again.out) == (0, 'Next: eqn annotate --model mine --text "I can\'t stop smiling"\n')
+    assert "on test" not in again.err
+
+
+def test_out_of_fold_scores_are_written_beside_a_package(eqn: Eqn, corpus_folder: Path, elsewhere: Path) -> None:
+    """A row for each training row; they are asked for again in vain where the package stands without them."""
+    options = ["--data", corpus_folder, "--backbone", "tiny", "--recipe", "quick", "--set", "folds=2"]
+    done = eqn("train", *options, "--out", "mine", "--out-of-fold", "scores.parquet")
+
+    assert done.code == 0, done.err
+    corpus = load_corpus(corpus_folder)
+    scores = read_scores(elsewhere / "scores.parquet").aligned(corpus)
+    assert scores.shape == (56, 28)
+    assert len(set(scores[:, 0].tolist())) > 20
+    again = eqn("train", *options, "--out", "mine", "--out-of-fold", "elsewhere.parquet")
+    assert (again.code, again.out) == (2, "")
+    assert not (elsewhere / "elsewhere.parquet").exists()
+
+
 def test_fields_of_a_recipe_are_changed_by_name(eqn: Eqn, corpus_folder: Path, elsewhere: Path) -> None:
     """Each --set counts, and the card of the model says what it was trained with."""
     options = ["--data", corpus_folder, "--backbone", "tiny", "--recipe", "quick"]
@@ -101,11 +132,21 @@ def test_all_faulty_changes_are_named_at_once(eqn: Eqn, elsewhere: Path) -> None
     assert list(elsewhere.iterdir()) == []
 
 
-def test_evaluating_gives_every_figure(eqn: Eqn, with_models: Any, corpus_folder: Path) -> None:
-    """The figures of an evaluation are those that training measured, with each emotion's beside them."""
-    facts = eqn("evaluate", "champion", "--data", corpus_folder, "--json").json()
+@pytest.mark.parametrize(
+    ("options", "split"), [([], "dev"), (["--split", "dev"], "dev"), (["--split", "test"], "test")]
+)
+def test_evaluating_gives_every_figure(
+    eqn: Eqn, with_models: Any, corpus_folder: Path, options: list[str], split: str
+) -> None:
+    """The figures of an evaluation are those that training measured, with each emotion's beside them.
 
-    figures = with_models.trained[0].json()["metrics"]["test"]
+    They are of dev: test is measured when it is asked for.
+    """
+    facts = eqn("evaluate", "champion", "--data", corpus_folder, *options, "--json").json()
+
+    measured = with_models.trained[0].json()["metrics"]
+    assert measured["dev"] != measured["test"]
+    figures = measured[split]
     assert {name: facts[name] for name in figures} == pytest.approx(figures)
     assert facts["n"] == 28
     assert len(facts["evaluation"]["emotions"]["labels"]) == 28
@@ -127,7 +168,7 @@ def test_an_evaluation_is_a_table_for_people(eqn: Eqn, state: Any, corpus_folder
 
 def test_a_model_is_held_against_another_on_the_same_rows(eqn: Eqn, with_models: Any, corpus_folder: Path) -> None:
     """Both models' figures, and for each difference a sentence that says whether the rows tell the models apart."""
-    call = ["evaluate", "1", "--against", "2", "--data", corpus_folder]
+    call = ["evaluate", "1", "--against", "2", "--data", corpus_folder, "--split", "test"]
     done, facts = eqn(*call), eqn(*call, "--json").json()
 
     first, second = (done.json()["metrics"]["test"] for done in with_models.trained)
@@ -174,6 +215,12 @@ def test_the_figures_of_an_evaluation_are_drawn(
         (["train", "--data", "nowhere"], "which is not a directory"),
         (["train", "--seed", "-1"], "'--seed'"),
         (["train", "--backbone", "./nowhere", "--out", "x"], "there is no directory ./nowhere"),
+        (["train", "--dev-only"], "--dev-only and --out-of-fold go with --out"),
+        (["train", "--out-of-fold", "scores"], "--dev-only and --out-of-fold go with --out"),
+        (
+            ["train", "--recipe", "quick", "--backbone", "tiny", "--out", "x", "--out-of-fold", "scores"],
+            "out-of-fold scores need 2 folds or more, and folds is 0",
+        ),
         (["evaluate", "PACKAGE", "--split", "prod"], "expected a split among train, dev, test; got 'prod'"),
         (["evaluate", "nowhere/at/all"], "found no directory nowhere/at/all"),
         (["evaluate", "PACKAGE", "--against", "PACKAGE"], "expected another model than"),

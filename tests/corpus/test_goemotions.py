@@ -1,5 +1,6 @@
 """Promises about reading labelled splits."""
 
+import dataclasses
 import doctest
 import os
 from collections.abc import Callable, Sequence
@@ -82,6 +83,35 @@ def test_labels_become_ones_in_their_columns() -> None:
     assert targets.dtype == np.float32
     assert [tuple(np.flatnonzero(row)) for row in targets] == [(0, 27), (3,)]
     assert targets.sum() == 3
+
+
+def test_the_labels_of_test_are_sealed_and_no_others(corpus_folder: _Folder) -> None:
+    """Whoever asks the test split for its targets is refused; texts and ids are for everybody."""
+    corpus = load_corpus(corpus_folder())
+    assert [corpus.split(name).sealed for name in SPLITS] == [False, False, True]
+    assert corpus.train.targets().sum() == corpus.dev.targets().sum() == 1
+    with pytest.raises(PermissionError, match="the labels of test are sealed: only the final report reads them"):
+        corpus.test.targets()
+    assert (corpus.test.texts, corpus.test.ids, len(corpus.test)) == (("a test comment",), ("test",), 1)
+
+
+def test_an_opened_split_gives_its_labels_and_leaves_the_sealed_one_as_it_is(corpus_folder: _Folder) -> None:
+    """Opening makes another value."""
+    sealed = load_corpus(corpus_folder()).test
+    assert np.flatnonzero(sealed.opened().targets()).tolist() == [27]
+    assert sealed.opened().opened() == sealed.opened() == dataclasses.replace(sealed, sealed=False)
+    with pytest.raises(PermissionError):
+        sealed.targets()
+
+
+def test_a_part_of_a_split_holds_the_chosen_rows_in_their_order() -> None:
+    """Ids, texts and labels run in parallel as before; name and seal stay; rows may come twice or not at all."""
+    split = goemotions.Split(name="dev", ids=("a", "b", "c"), texts=("x", "y", "z"), labels=((0, 27), (3,), (5,)))
+    part = split.part(np.array([2, 0, 2]))
+    assert part == goemotions.Split("dev", ("c", "a", "c"), ("z", "x", "z"), ((5,), (0, 27), (5,)))
+    np.testing.assert_array_equal(part.targets(), split.targets()[[2, 0, 2]])
+    assert len(split.part(np.array([], dtype=np.int64))) == 0
+    assert dataclasses.replace(split, sealed=True).part(np.array([1])).sealed
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,14 @@
 """Promises about the calibration error: worked out by hand, and indifferent to the order of rows."""
 
+import math
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from eqn.evaluation.calibration import BINS, calibration_error, reliability
+from eqn.evaluation.calibration import BINS, calibration_error, equal_width_error, reliability
 
 
 def test_two_bins_worked_out_by_hand() -> None:
@@ -66,3 +71,52 @@ def test_a_label_that_no_row_carries_has_an_error() -> None:
     """Its mean score, all of which is too much; and a single row has one, too."""
     assert calibration_error(np.zeros(30), np.linspace(0, 0.2, 30)) == pytest.approx(0.1)
     assert calibration_error(np.ones(1), np.array([0.75])) == pytest.approx(0.25)
+
+
+def _equal_width_by_hand(gold: NDArray[np.float64], scores: NDArray[np.float64], bins: int) -> float:
+    """Bin by bin: its share of the rows times how far its mean score is from its share of labels."""
+    error = 0.0
+    for number in range(bins):
+        last = number == bins - 1
+        rows = [row for row, score in enumerate(scores) if math.floor(score * bins) == number or (last and score == 1)]
+        if rows:
+            apart = np.mean([scores[row] for row in rows]) - np.mean([gold[row] for row in rows])
+            error += len(rows) / len(scores) * abs(apart)
+    return error
+
+
+@settings(deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    rows=st.integers(1, 200),
+    bins=st.sampled_from([1, 8, 10, 15]),
+    sixteenths=st.booleans(),
+    form=st.sampled_from([np.float32, np.float64]),
+)
+def test_the_error_of_equal_bins_is_that_of_the_definition(
+    seed: int, rows: int, bins: int, *, sixteenths: bool, form: type[np.floating]
+) -> None:
+    """Also where scores stand on the edges of bins, at 0 and at 1."""
+    draw = np.random.default_rng(seed)
+    scores = (draw.integers(0, 17, rows) / 16 if sixteenths else draw.random(rows) ** 3).astype(form)
+    gold = (draw.random(rows) < 0.3).astype(form)
+    if sixteenths and bins in {10, 15}:
+        bins = 16  # edges that binary numbers can stand on exactly
+    assert equal_width_error(gold, scores, bins=bins) == pytest.approx(
+        _equal_width_by_hand(gold, scores, bins), abs=1e-6
+    )
+
+
+def test_three_of_ten_bins_worked_out_by_hand() -> None:
+    """Two rows in the first bin, half a label too few; one in the fourth and one at the very end, both right."""
+    gold, scores = np.array([0, 1, 0, 1.0]), np.array([0.02, 0.06, 0.3, 1.0])
+    assert equal_width_error(gold, scores) == pytest.approx((2 * abs(0.04 - 0.5) + 0.3 + 0) / 4)
+
+
+def test_equal_bins_are_blind_where_all_scores_are_small() -> None:
+    """A rare emotion's scores all fall into the first bin; bins of equally many rows see that they say nothing."""
+    draw = np.random.default_rng(3)
+    scores = draw.random(5000) * 0.09
+    gold = (draw.random(5000) < scores[::-1]).astype(float)
+    assert equal_width_error(gold, scores) < 0.005
+    assert calibration_error(gold, scores) > 0.015

@@ -41,7 +41,7 @@ def measured() -> Evaluation:
 
 @pytest.fixture
 def shown_card(measured: Evaluation) -> str:
-    return model_card(DESCRIPTION, measured, {"a baseline": BASELINE})
+    return model_card(DESCRIPTION, "test", measured, {"a baseline": BASELINE})
 
 
 def _tables(card: str) -> list[list[list[str]]]:
@@ -58,7 +58,7 @@ def _tables(card: str) -> list[list[list[str]]]:
 def test_the_card_shows_every_emotion_with_its_meaning_and_figures(shown_card: str, measured: Evaluation) -> None:
     """One row each, in canonical order, with the threshold and the figures of that emotion."""
     head, *rows = next(table for table in _tables(shown_card) if table[0][0] == "emotion")
-    assert head[:4] == ["emotion", "meaning", "test rows", "threshold"]
+    assert head[:4] == ["emotion", "meaning", "rows", "threshold"]
     assert [row[:2] for row in rows] == [[name, MEANINGS[name]] for name in EMOTIONS]
     for row in rows:
         name, figures = row[0], measured.emotions.labels[row[0]]
@@ -83,10 +83,12 @@ def test_the_card_compares_the_model_with_the_baselines(shown_card: str, measure
     head, *rows = next(table for table in _tables(shown_card) if table[0][0] == "model")
     assert head == ["model", *COMPARED, "rows"]
     by_name = {row[0]: row[1:] for row in rows}
-    assert by_name["a baseline"] == ["0.111", "0.222", "0.333", "0.444", "0.555", "0.0666", "-0.777", "-", "40"]
+    assert by_name["a baseline"] == ["0.111", "0.222", "0.333", "0.444", "0.555", "0.0666", "-0.777", "-", "-", "40"]
     ends = measured.intervals["macro_f1"]
     assert by_name["this model (toy)"][0] == f"{measured.emotions.macro_f1:.3f} [{ends.low:.3f}, {ends.high:.3f}]"
-    assert by_name["this model (toy)"][-2] == f"{measured.ece:.4f}"
+    ours = dict(zip(head[1:], by_name["this model (toy)"], strict=True))
+    assert (ours["ECE"], ours["ECE of 10"]) == (f"{measured.ece:.4f}", f"{measured.ece_10:.4f}")
+    assert ours["ECE"] != ours["ECE of 10"]
     best = [float(row[1].split()[0]) for row in rows]
     assert best == sorted(best, reverse=True)
 
@@ -107,6 +109,53 @@ def test_the_card_says_where_the_model_comes_from_and_what_it_is_not_for(shown_c
     assert ["seed", "7"] in next(table for table in _tables(shown_card) if table[0][0] == "field")
 
 
+def test_the_card_of_a_final_report_says_that_test_took_no_part(shown_card: str) -> None:
+    """How many rows the figures come from, under the split's name."""
+    assert "The figures below come from\n40 that took no part." in shown_card
+    assert "## Figures on test" in shown_card
+    assert "dev" not in shown_card.split("## Figures on test", maxsplit=1)[0]
+
+
+def test_the_card_of_an_experiment_says_that_its_figures_are_too_good(measured: Evaluation) -> None:
+    """They are of rows that something was chosen by; the baselines, measured on test, do not stand beside them."""
+    card = model_card(DESCRIPTION, "dev", measured, {"a baseline": BASELINE})
+    assert "come from these rows as well, and are too good for that: the test labels were not read" in card
+    assert "## Figures on dev" in card
+    for words in ("took no part", "a baseline", "Figures on test"):
+        assert words not in card
+    _, *rows = next(table for table in _tables(card) if table[0][0] == "model")
+    assert [row[0] for row in rows] == ["this model (toy)"]
+
+
+CALIBRATED = dataclasses.replace(DESCRIPTION, calibration={"method": "a map", "rows": 1_339, "scale": {}, "shift": {}})
+
+
+def test_the_card_says_what_an_intensity_means(measured: Evaluation) -> None:
+    """Of a calibrated model, and on how many rows that rests; of any other it claims nothing of the kind."""
+    card = " ".join(model_card(CALIBRATED, "test", measured, {}).split())
+    for words in ("## What an intensity means", "about 8 in 10 carry it", "`a map`", "fitted on 1,339 dev rows"):
+        assert words in card
+    assert "the other half calibrated the intensities" in card
+    other = model_card(DESCRIPTION, "test", measured, {})
+    assert "What an intensity means" not in other
+    assert "calibrated" not in other
+
+
+@pytest.mark.parametrize("rare", [(), ("grief",), ("grief", "pride")])
+def test_the_card_says_what_the_conformal_sets_promise(measured: Evaluation, rare: tuple[str, ...]) -> None:
+    """The share, and by name and number of rows the emotions for which there is no promise."""
+    limits = {name: 0.2 for name in EMOTIONS if name not in rare}
+    rows = dict.fromkeys(EMOTIONS, 50) | {"grief": 4, "pride": 7}
+    description = dataclasses.replace(DESCRIPTION, conformal={"coverage": 0.9, "limits": limits, "rows": rows})
+    card = " ".join(model_card(description, "test", measured, {}).split())
+    assert "## Conformal sets" in card
+    assert "90% or more have it in their set" in card
+    assert ("Nothing is promised for" in card) == bool(rare)
+    for name, number in (("grief", 4), ("pride", 7)):
+        assert (f"{name} ({number})" in card) == (name in rare)
+    assert "Conformal" not in model_card(DESCRIPTION, "test", measured, {})
+
+
 @pytest.mark.parametrize(
     ("corpus", "words"), [("goemotions", ("Reddit", "Rare emotions")), ("sample", ("For trying things out",))]
 )
@@ -116,7 +165,7 @@ def test_the_card_says_what_its_corpus_does_to_a_model(
     """Whose voices the comments are, where that is known."""
     description = dataclasses.replace(DESCRIPTION, corpus={**DESCRIPTION.corpus, "name": corpus})
 
-    card = model_card(description, measured, {})
+    card = model_card(description, "test", measured, {})
 
     assert all(word in card for word in words)
 
@@ -142,10 +191,11 @@ def test_a_table_of_models_is_sorted_by_macro_f1() -> None:
 def test_a_table_shows_intervals_where_they_are_known() -> None:
     """Of macro F1 and mAP; a model that was measured without them stands in the same table, with a dash for the ECE."""
     ends = {"macro_f1_low": 0.1, "macro_f1_high": 0.1239, "map_low": 0.5, "map_high": 0.6, "micro_f1_low": 0.2}
-    new, old = comparison_rows({"new": BASELINE | ends | {"ece": 0.01234}, "old": BASELINE})
+    new, old = comparison_rows({"new": BASELINE | ends | {"ece": 0.01234, "ece_10": 0.004321}, "old": BASELINE})
     assert (new["macro F1"], new["mAP"], new["micro F1"]) == ("0.111 [0.100, 0.124]", "0.555 [0.500, 0.600]", "0.222")
     assert (old["macro F1"], old["mAP"], old["micro F1"]) == ("0.111", "0.555", "0.222")
     assert (new["ECE"], old["ECE"]) == ("0.0123", "-")
+    assert (new["ECE of 10"], old["ECE of 10"]) == ("0.0043", "-")
     (least,) = comparison_rows({"least": {"macro_f1": 0.5}})
     assert set(least.values()) == {"least", "0.500", "-"}
 
@@ -161,16 +211,16 @@ def test_a_table_can_be_turned_around() -> None:
 
 def test_the_card_embeds_the_figures_of_its_package(measured: Evaluation) -> None:
     """By relative name, each with how to read it; a card without figures has no such section, and names no file."""
-    card = model_card(DESCRIPTION, measured, {}, FIGURES)
+    card = model_card(DESCRIPTION, "test", measured, {}, FIGURES)
     section = card.split("## Figures\n", 1)[1].split("\n## ", 1)[0]
     images = [line for line in section.splitlines() if line.startswith("!")]
     assert images == [f"![{name.removesuffix('.png')}]({name})" for name in FIGURES]
     explained = [part.strip() for part in section.split("![")[1:]]
     assert all(len(part.splitlines()[-1]) > 40 for part in explained)
 
-    some = model_card(DESCRIPTION, measured, {}, FIGURES[:1])
+    some = model_card(DESCRIPTION, "test", measured, {}, FIGURES[:1])
     assert (FIGURES[0] in some, FIGURES[1] in some) == (True, False)
-    none = model_card(DESCRIPTION, measured, {})
+    none = model_card(DESCRIPTION, "test", measured, {})
     assert "## Figures\n" not in none
     assert ".png" not in none
     assert card.replace("## Figures\n" + section + "\n", "") == none

@@ -11,13 +11,14 @@ from sklearn.metrics import average_precision_score, brier_score_loss, f1_score,
 
 from eqn.corpus.goemotions import Corpus
 from eqn.emotions import EKMAN, EMOTIONS, INDEX, SENTIMENT
-from eqn.evaluation.calibration import calibration_error
+from eqn.evaluation.calibration import calibration_error, equal_width_error
 from eqn.evaluation.metrics import (
     average_precision,
     brier_score,
     evaluate_scores,
     group_figures,
     macro_f1,
+    mean_average_precision,
 )
 
 Case = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float64]]
@@ -109,6 +110,24 @@ def test_the_calibration_error_is_the_mean_of_the_emotions_own(random_case: Case
     expected = [calibration_error(gold[:, i], scores[:, i]) for i in range(28)]
     assert list(evaluation.calibration_error.items()) == list(zip(EMOTIONS, expected, strict=True))
     assert evaluation.ece == pytest.approx(np.mean(expected))
+    assert evaluation.ece_10 == pytest.approx(np.mean([equal_width_error(gold[:, i], scores[:, i]) for i in range(28)]))
+
+
+def test_the_mean_average_precision_of_training_is_that_of_evaluation(random_case: Case) -> None:
+    """The short way to one figure gives what the long way and scikit-learn give."""
+    gold, scores, thresholds = random_case
+    short = mean_average_precision(gold, scores)
+    there = gold.any(axis=0)
+    expected = average_precision_score(gold[:, there], scores[:, there], average="macro")
+    assert short == pytest.approx(expected, abs=1e-12)
+    assert short == pytest.approx(evaluate_scores(gold, scores, thresholds=thresholds, prior=HALVES, resamples=1).map)
+
+
+def test_the_mean_average_precision_of_no_labels_is_0() -> None:
+    """A checkpoint of a dev half without labels has a score all the same, and no warning is given."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert mean_average_precision(np.zeros((3, 28)), np.ones((3, 28))) == 0
 
 
 def test_the_figures_lie_in_their_intervals() -> None:
@@ -188,6 +207,7 @@ def test_the_summary_holds_the_evaluations_figures_by_their_short_names(random_c
         "ekman_macro_f1": evaluation.ekman.macro_f1,
         "sentiment_macro_f1": evaluation.sentiment.macro_f1,
         "ece": evaluation.ece,
+        "ece_10": evaluation.ece_10,
         "n": len(gold),
     } | {
         f"{name}_{end}": getattr(evaluation.intervals[name], end)
@@ -199,7 +219,7 @@ def test_the_summary_holds_the_evaluations_figures_by_their_short_names(random_c
 @pytest.mark.goemotions
 def test_the_floors_on_goemotions_are_those_worked_out_beforehand(official_corpus: Corpus) -> None:
     """Brier of the training prior and of nothing; macro-F1 of all labels, and of neutral alone (references.md, 1d)."""
-    gold, prior = official_corpus.test.targets(), official_corpus.train.targets().mean(axis=0)
+    gold, prior = official_corpus.test.opened().targets(), official_corpus.train.targets().mean(axis=0)
     assert brier_score(gold, np.broadcast_to(prior, gold.shape)) == pytest.approx(0.03638, abs=5e-6)
     assert brier_score(gold, np.zeros_like(gold)) == pytest.approx(0.04165, abs=5e-6)
     assert macro_f1(gold, np.ones(gold.shape, dtype=bool)) == pytest.approx(0.0748, abs=5e-5)

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from prefect.artifacts import Artifact
 
@@ -71,6 +72,17 @@ def test_a_new_file_makes_the_next_release_and_old_parts_stay(home: Settings, fi
     assert release_numbers(store, "inbox") == [1, 2]
     assert {old.files[part].sha256 for part in old.inputs[0].parts} <= {entry.sha256 for entry in new.files.values()}
     assert {name: (inbox / name).read_bytes() for name in before} == before
+
+
+def test_a_release_says_how_sure_the_model_is_on_request(home: Settings, first: Outcome) -> None:
+    """The main job hands the option on: another dataset with two columns more, annotated by the same champion."""
+    release = pipeline(backbone="tiny", dataset="sure", uncertainty=True).release
+
+    manifest = read_manifest(open_store(home.store), "sure")
+    names = pq.read_schema(f"{release.path}/{manifest.inputs[0].parts[0]}").names
+    assert manifest.options["uncertainty"] is True
+    assert names[-2:] == ["entropy", "conformal"]
+    assert "uncertainty" not in read_manifest(open_store(home.store), "inbox").options
 
 
 def test_bad_data_stops_before_training(home: Settings, first: Outcome, broken_corpus: Path) -> None:

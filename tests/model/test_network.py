@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from eqn.model.backbone import Backbone, load_backbone
-from eqn.model.network import EmotionNetwork, best_device, fast_precision
+from eqn.model.network import EmotionNetwork, Pooling, best_device, fast_precision
 
 
 def test_an_untrained_network_answers_the_prior(tiny_backbone: Backbone) -> None:
@@ -58,6 +58,36 @@ def test_outputs_become_intensities_by_the_networks_own_rule(tiny_backbone: Back
     torch.testing.assert_close(clipping.intensities(outputs), torch.tensor([[0.0, 0.0, 0.4, 1.0, 1.0]]))
     squashing = EmotionNetwork(tiny_backbone.encoder, pooling="mean", dropout=0.0)
     torch.testing.assert_close(squashing.intensities(outputs), 1 / (1 + torch.exp(-outputs)))
+
+
+def test_a_recalibrated_head_gives_other_outputs_for_good(tiny_network: EmotionNetwork) -> None:
+    """Each output z is scale * z + shift from then on, computed by hand; done twice, both count; nothing else moves."""
+    ids, mask = torch.tensor([[2, 5, 6, 3], [2, 9, 8, 3]]), torch.ones(2, 4, dtype=torch.int64)
+    scale, shift = torch.linspace(0.5, 2, 28, dtype=torch.float64), torch.linspace(-3, 3, 28, dtype=torch.float64)
+    encoder = {name: tensor.clone() for name, tensor in tiny_network.encoder.state_dict().items()}
+    with torch.no_grad():
+        before = tiny_network(ids, mask)
+        tiny_network.recalibrate(scale, shift)
+        once = tiny_network(ids, mask)
+        tiny_network.recalibrate(scale, shift)
+        twice = tiny_network(ids, mask)
+    torch.testing.assert_close(once, (scale * before + shift).float(), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(twice, (scale * once + shift).float(), rtol=1e-4, atol=1e-5)
+    assert once.dtype == torch.float32
+    assert all(torch.equal(tensor, encoder[name]) for name, tensor in tiny_network.encoder.state_dict().items())
+    assert all(parameter.requires_grad for parameter in tiny_network.parameters())
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls", "pooler"])
+def test_the_head_is_given_the_pooled_vector(tmp_path: Path, pooling: Pooling) -> None:
+    """Outputs are the head's of it, whichever way it is made."""
+    backbone = load_backbone("tiny", cache=tmp_path, seed=0, pooler=pooling == "pooler")
+    network = EmotionNetwork(backbone.encoder, pooling=pooling, dropout=0.5).eval()
+    ids, mask = torch.tensor([[2, 5, 6, 3, 0]]), torch.tensor([[1, 1, 1, 1, 0]])
+    with torch.no_grad():
+        pooled = network.pooled(ids, mask)
+        assert pooled.shape == (1, 64)
+        torch.testing.assert_close(network(ids, mask), network.head(pooled))
 
 
 def test_dropout_works_in_training_only(tiny_network: EmotionNetwork) -> None:

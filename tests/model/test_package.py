@@ -27,6 +27,12 @@ from eqn.model.scoring import Scorer
 
 FILES = ["README.md", "config.json", "eqn.json", "model.safetensors", "tokenizer.json"]
 
+CONFORMAL = {
+    "coverage": 0.9,
+    "limits": {name: number / 30 for number, name in enumerate(EMOTIONS) if name != "grief"},
+    "rows": dict.fromkeys(EMOTIONS, 50) | {"grief": 3},
+}
+
 DESCRIPTION = Description(
     thresholds={name: 0.1 + number / 100 for number, name in enumerate(EMOTIONS)},
     max_tokens=64,
@@ -36,6 +42,8 @@ DESCRIPTION = Description(
     backbone={"name": "tiny", "digest": "0" * 64},
     corpus={"name": "toy, naïve", "digest": "1" * 64, "rows": {"train": 60, "dev": 30, "test": 30}},
     metrics={"dev": {"macro_f1": 0.25}, "test": {"macro_f1": 0.125}},
+    calibration={"method": "a map", "rows": 15, "scale": {"joy": 1.5}, "shift": {"joy": -0.25}},
+    conformal=CONFORMAL,
 )
 
 
@@ -134,24 +142,32 @@ def test_the_pooler_and_clipping_are_part_of_the_package(
     assert scores.max() <= 1
 
 
-def _as_format_1(package: Path) -> Path:
-    """Make of a package what version 0.1 would have written: no output, no figures, format 1."""
+def _as_format(package: Path, form: int) -> Path:
+    """Make of a package what an earlier EQN would have written.
+
+    Format 1 said nothing of the output and had no figures, format 2 nothing of calibration and conformal sets.
+    """
     facts = json.loads((package / "eqn.json").read_text("utf-8"))
-    del facts["output"]
-    (package / "eqn.json").write_text(json.dumps(facts | {"format": 1}), "utf-8")
+    for name in ("calibration", "conformal", *(["output"] if form == 1 else [])):
+        del facts[name]
+    (package / "eqn.json").write_text(json.dumps(facts | {"format": form}), "utf-8")
     return package
 
 
-def test_a_package_of_the_first_format_is_read_as_it_always_was(package_copy: Path, model_texts: list[str]) -> None:
-    """Its outputs are logits: the scores are the same bits as those of the package that says so."""
+@pytest.mark.parametrize("form", [1, 2])
+def test_a_package_of_an_earlier_format_is_read_as_it_always_was(
+    package_copy: Path, model_texts: list[str], form: int
+) -> None:
+    """Its outputs are logits: the scores are the same bits as those of a package of today, and it promises no sets."""
     scores = []
-    for path in (package_copy, _as_format_1(package_copy)):
+    for path in (package_copy, _as_format(package_copy, form)):
         package = read_package(path)
         assert package.output == "sigmoid"
         network, tokenizer = load_network(package)
         scorer = Scorer(network, tokenizer, max_tokens=64, precision=torch.float32)
         scores.append(scorer.scores(scorer.encode(model_texts)))
     np.testing.assert_array_equal(scores[1], scores[0])
+    assert (package.calibration, package.conformal) == ({}, {})
 
 
 @pytest.fixture
@@ -295,7 +311,26 @@ def test_all_faults_of_a_package_are_named_at_once(package_copy: Path) -> None:
         ({"recipe": []}, "recipe"),
         ({"corpus": "goemotions"}, "corpus"),
         ({"metrics": None}, "metrics"),
-        ({"format": 3}, "format 2 expected, got 3"),
+        ({"calibration": None}, "calibration"),
+        ({"calibration": ["a map"]}, "calibration"),
+        ({"conformal": None}, "conformal"),
+        ({"conformal": []}, "conformal"),
+        ({"conformal": {"coverage": 0.9}}, "conformal"),
+        ({"conformal": CONFORMAL | {"more": 1}}, "conformal"),
+        ({"conformal": CONFORMAL | {"coverage": 1.0}}, "conformal"),
+        ({"conformal": CONFORMAL | {"coverage": 0.0}}, "conformal"),
+        ({"conformal": CONFORMAL | {"coverage": float("nan")}}, "conformal"),
+        ({"conformal": CONFORMAL | {"coverage": "0.9"}}, "conformal"),
+        ({"conformal": CONFORMAL | {"limits": {"bliss": 0.5}}}, "conformal"),
+        ({"conformal": CONFORMAL | {"limits": {"joy": 1.5}}}, "conformal"),
+        ({"conformal": CONFORMAL | {"limits": {"joy": float("nan")}}}, "conformal"),
+        ({"conformal": CONFORMAL | {"limits": {"joy": "0.5"}}}, "conformal"),
+        ({"conformal": CONFORMAL | {"limits": [0.5]}}, "conformal"),
+        ({"conformal": CONFORMAL | {"rows": dict.fromkeys(EMOTIONS[1:], 50)}}, "conformal"),
+        ({"conformal": CONFORMAL | {"rows": dict.fromkeys(EMOTIONS, "50")}}, "conformal"),
+        ({"conformal": CONFORMAL | {"rows": None}}, "conformal"),
+        ({"format": 4}, "format 3 expected, got 4"),
+        ({"format": 0}, "format 3 expected, got 0"),
         ({"files": {}}, "must list"),
         ({"files": None}, "must list"),
         ({"unknown": 1}, "not readable"),

@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 
 from eqn.errors import ArtifactRefused, UsageError
+from eqn.model import boxed
 from eqn.model.package import read_package
 from eqn.registry.champions import set_champion
 from eqn.registry.connection import connect
 from eqn.registry.resolution import resolve
 from eqn.settings import Settings
+from tests.model.boxes import tiny_box
 from tests.registry.conftest import PackageWriter, Trainer
 
 CANARY = "import pathlib; pathlib.Path({path!r}).write_text('executed')\n"
@@ -81,10 +83,10 @@ def test_a_damaged_copy_is_replaced(settings: Settings, trained: Trainer) -> Non
     assert [path.name for path in settings.models.iterdir()] == [place.name]
 
 
-def test_without_a_champion_the_way_to_one_is_told(settings: Settings, trained: Trainer) -> None:
-    """No champion yet: exit code 2, the aliases there are, and what to run."""
+def test_an_alias_that_is_not_there_is_told_with_those_that_are(settings: Settings, trained: Trainer) -> None:
+    """Exit code 2, the aliases there are, and what to run."""
     with pytest.raises(UsageError) as caught:
-        resolve("champion", settings)
+        resolve("challenger", settings)
     assert caught.value.exit_code == 2
     assert "aliases: none yet" in str(caught.value)
     assert "eqn promote" in str(caught.value)
@@ -92,7 +94,23 @@ def test_without_a_champion_the_way_to_one_is_told(settings: Settings, trained: 
 
     trained()
     with pytest.raises(UsageError, match=r"aliases: challenger \(version 1\)"):
-        resolve("champion", settings)
+        resolve("favourite", settings)
+
+
+def test_until_somebody_is_champion_the_model_in_the_box_is(
+    settings: Settings, trained: Trainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With an empty registry, and with versions of which none was promoted; then never again."""
+    monkeypatch.setattr(boxed, "BOX", tiny_box(tmp_path / "box").folder)
+    ref = resolve("champion", settings)
+    assert (ref.name, ref.version) == (boxed.NAME, 0)
+    assert str(ref) == boxed.NAME
+    assert read_package(Path(ref.path)).recipe["name"] == "boxed"
+
+    registered = trained()
+    assert resolve("champion", settings) == ref
+    set_champion(1, settings)
+    assert resolve("champion", settings).digest == registered.digest
 
 
 @pytest.mark.parametrize("model", ["favourite", "7", "models:/eqn/7", "models:/eqn@favourite", "models:/eqn", "./none"])

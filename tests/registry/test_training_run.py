@@ -130,7 +130,7 @@ def test_mlflow_knows_the_whole_training(train_here: Train, settings: Settings, 
         "backbone": "tiny",
         "seed": "0",
     }
-    for name in ("loss", "learning_rate", "texts_per_second", "dev_macro_f1"):
+    for name in ("loss", "learning_rate", "texts_per_second", "dev_map"):
         history = client.get_metric_history(run.info.run_id, f"training/{name}")
         assert [entry.step for entry in history] == [10, 20, 30, 40]
     assert run.data.metrics["test/macro_f1"] == pytest.approx(trained.metrics["test"]["macro_f1"])
@@ -141,6 +141,20 @@ def test_mlflow_knows_the_whole_training(train_here: Train, settings: Settings, 
     assert run.data.tags["eqn.validation.findings"] == "1"
     for name in ("ece", "macro_f1_low", "map_high", "brier_low"):
         assert run.data.metrics[f"test/{name}"] == pytest.approx(trained.metrics["test"][name])
+
+
+def test_several_teachers_and_rounds_are_told_apart_in_mlflow(train_here: Train, settings: Settings) -> None:
+    """Each network of stage A has its own figures, under the name that people read."""
+    heard: list[Event] = []
+    train_here(
+        recipe=dataclasses.replace(QUICK, folds=2, teachers=2, rounds=2, least_steps=4, checks=1), listener=heard.append
+    )
+
+    stages = {event.stage for event in heard}
+    assert len(stages) == 9
+    client: Any = connect(settings)
+    metrics = client.get_run(client.get_model_version("eqn", "1").run_id).data.metrics
+    assert {name.removesuffix("/loss") for name in metrics if name.endswith("/loss")} == stages
 
 
 def test_the_card_in_mlflow_stands_beside_its_figures(train_here: Train, settings: Settings) -> None:

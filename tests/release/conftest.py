@@ -115,10 +115,17 @@ def plan_for(annotator: Annotator, store: DirectoryStore) -> PlanFor:
     """Give a function that plans a release of files or folders."""
 
     def plan(
-        *inputs: Path, annotator: Annotator = annotator, store: ObjectStore = store, dataset: str = "letters"
+        *inputs: Path,
+        annotator: Annotator = annotator,
+        store: ObjectStore = store,
+        dataset: str = "letters",
+        uncertainty: bool = False,
     ) -> Plan:
-        model = ModelRef(str(annotator.package.path), annotator.package.digest)
-        return make_plan(store, dataset, find_inputs([str(path) for path in inputs]), model=model, annotator=annotator)
+        model, files = (
+            ModelRef(str(annotator.package.path), annotator.package.digest),
+            find_inputs(list(map(str, inputs))),
+        )
+        return make_plan(store, dataset, files, model=model, annotator=annotator, uncertainty=uncertainty)
 
     return plan
 
@@ -132,6 +139,7 @@ def publish_files(annotator: Annotator, store: DirectoryStore, plan_for: PlanFor
         annotator: Annotator = annotator,
         store: ObjectStore = store,
         dataset: str = "letters",
+        uncertainty: bool = False,
         quality: Path | None = None,
         report: Report = lambda rows, tokens: None,
     ) -> tuple[ReleaseRef, int]:
@@ -142,7 +150,7 @@ def publish_files(annotator: Annotator, store: DirectoryStore, plan_for: PlanFor
             read += rows if tokens else 0
             report(rows, tokens)
 
-        plan = plan_for(*inputs, annotator=annotator, store=store, dataset=dataset)
+        plan = plan_for(*inputs, annotator=annotator, store=store, dataset=dataset, uncertainty=uncertainty)
         return publish(store, plan, annotator, quality=quality, report=count), read
 
     return run

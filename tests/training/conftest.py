@@ -1,5 +1,6 @@
 """Small corpora and a small recipe: a whole training takes a second."""
 
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from eqn.corpus.contract import SPLITS
 from eqn.corpus.goemotions import Corpus, load_corpus
 from eqn.evaluation.figures import draw_figures
 from eqn.training import run
+from eqn.training.loop import Stage, fit
+from eqn.training.progress import Listener
 from eqn.training.recipes import Recipe
 from eqn.training.run import Order
 
@@ -102,3 +105,18 @@ def toy_order(order_at: OrderMaker, tmp_path: Path) -> OrderMaker:
         return order_at(out, **changes)
 
     return make
+
+
+@pytest.fixture
+def trained_stages(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Stage, dict[str, torch.Tensor]]]:
+    """Every stage that is trained from here on, with the weights it ended with; the training itself is the real one."""
+    stages: list[tuple[Stage, dict[str, torch.Tensor]]] = []
+
+    def watched(stage: Stage, listener: Listener) -> object:
+        place = fit(stage, listener)
+        weights = {name: tensor.clone() for name, tensor in stage.network.state_dict().items()}
+        stages.append((dataclasses.replace(stage, targets=stage.targets.copy()), weights))
+        return place
+
+    monkeypatch.setattr(run, "fit", watched)
+    return stages

@@ -4,6 +4,7 @@ Trains as `eqn train --out` does, in float32; the first process writes what its 
 single steps, into the folder `facts["notes"]`.
 """
 
+import atexit
 import dataclasses
 import json
 import os
@@ -113,4 +114,5 @@ def main(facts: dict[str, Any]) -> int:
 
 
 if __name__ == "__main__":
-    leave(ending(lambda: main(json.loads(sys.argv[1]))))
+    atexit.register(print, "the interpreter's own end", file=sys.stderr)
+    leave(lambda: ending(lambda: main(json.loads(sys.argv[1]))))

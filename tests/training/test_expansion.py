@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 
 from eqn.training import expansion
-from eqn.training.expansion import assign_folds, expand, hold_out, without_multiple_labels
+from eqn.training.expansion import assign_folds, expand, hold_out, smooth, without_multiple_labels
 
 
 @settings(deadline=None)
@@ -80,6 +80,71 @@ def test_without_bounds_predictions_become_targets_as_they_are() -> None:
     np.testing.assert_array_equal(targets, np.float32([[1, 1.2, -0.3, 0.4]]))
 
 
+def _blended(gold: NDArray[np.float32], predicted: NDArray[np.float32], share: float) -> NDArray[np.float32]:
+    return expand(gold, predicted, expansion=share, blend=True)
+
+
+@settings(deadline=None)
+@given(seed=st.integers(0, 2**32), share=st.floats(0, 1))
+def test_blended_targets_lie_between_label_and_prediction(seed: int, share: float) -> None:
+    """In every cell, labelled or not: as far on the way from the one to the other as the share says."""
+    draw = np.random.default_rng(seed)
+    gold = (draw.random((10, 28)) < 0.2).astype(np.float32)
+    predicted = draw.normal(0.5, 1, (10, 28)).astype(np.float32)
+    targets, energies = _blended(gold, predicted, share), predicted.clip(0, 1)
+    assert targets.dtype == np.float32
+    assert (targets >= np.minimum(gold, energies) - 1e-6).all()
+    assert (targets <= np.maximum(gold, energies) + 1e-6).all()
+    np.testing.assert_allclose(targets - gold, share * (energies - gold), atol=1e-6)
+
+
+def test_a_blend_without_expansion_is_the_label_and_a_whole_one_the_prediction() -> None:
+    """At 0 what the raters said, at 1 what stage A said, also of labelled cells; clipped unless that is not wanted."""
+    gold, predicted = np.float32([[1, 1, 0, 0]]), np.float32([[0.3, 1.2, 0.4, -0.2]])
+    np.testing.assert_array_equal(_blended(gold, predicted, 0.0), gold)
+    np.testing.assert_array_equal(_blended(gold, predicted, 1.0), np.float32([[0.3, 1, 0.4, 0]]))
+    unbounded = expand(gold, predicted, blend=True, bounded=False)
+    np.testing.assert_array_equal(unbounded, predicted)
+
+
+@settings(deadline=None, max_examples=20)
+@given(seed=st.integers(0, 2**32), share=st.floats(0, 1))
+def test_targets_blended_with_calibrated_predictions_are_as_many_as_the_labels(seed: int, share: float) -> None:
+    """Labels drawn by the predictions themselves: each emotion's mean target is its share of rows.
+
+    Targets that keep every label at 1 promise more than that, the more the larger the expansion.
+    """
+    draw = np.random.default_rng(seed)
+    predicted = draw.beta(0.3, 2, (20_000, 28)).astype(np.float32)
+    gold = (draw.random(predicted.shape) < predicted).astype(np.float32)
+    blended, kept = _blended(gold, predicted, share), expand(gold, predicted, expansion=share)
+    np.testing.assert_allclose(blended.mean(axis=0), gold.mean(axis=0), atol=0.015)
+    assert (kept.mean(axis=0) >= gold.mean(axis=0) + 0.4 * share * gold.mean(axis=0)).all()
+
+
+@settings(deadline=None)
+@given(seed=st.integers(0, 2**32), share=st.floats(0, 0.999), rows=st.integers(1, 40))
+def test_smoothing_keeps_every_labels_mean(seed: int, share: float, rows: int) -> None:
+    """And moves each cell towards it by its share of the way, so that targets stay intensities."""
+    targets = np.random.default_rng(seed).random((rows, 28)).astype(np.float32)
+    smoothed = smooth(targets, share)
+    assert smoothed.dtype == np.float32
+    np.testing.assert_allclose(smoothed.mean(axis=0), targets.mean(axis=0), atol=1e-5)
+    np.testing.assert_allclose(
+        smoothed - targets.mean(axis=0), (1 - share) * (targets - targets.mean(axis=0)), atol=1e-5
+    )
+    assert smoothed.min() >= 0
+    assert smoothed.max() <= 1
+
+
+def test_without_smoothing_targets_stay_as_they_are() -> None:
+    """To the bit; and a tenth of a label in one row of four is by hand 0.925 and 0.025."""
+    targets = np.float32([[1, 0], [0, 0], [0, 0], [0, 1]])
+    np.testing.assert_array_equal(smooth(targets, 0.0), targets)
+    expected = [[0.925, 0.025], [0.025, 0.025], [0.025, 0.025], [0.025, 0.925]]
+    np.testing.assert_allclose(smooth(targets, 0.1), expected, rtol=1e-6)
+
+
 def test_rows_with_several_labels_can_lose_them_all() -> None:
     """The published code's defect: such a row is all zero, a row with one label or none stays, and nothing is moved."""
     gold = np.float32([[1, 0, 1], [0, 1, 0], [0, 0, 0], [1, 1, 1]])
@@ -128,7 +193,7 @@ def test_what_are_no_labels_or_predictions_is_an_error(
 
 def test_the_example_in_the_docstring_holds() -> None:
     """What the function shows is what it does."""
-    assert doctest.testmod(expansion) == doctest.TestResults(failed=0, attempted=1)
+    assert doctest.testmod(expansion) == doctest.TestResults(failed=0, attempted=2)
 
 
 def _nearest_labels(

@@ -12,17 +12,19 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from transformers import get_linear_schedule_with_warmup
 
 from eqn.errors import UsageError
 from eqn.model.backbone import load_backbone
 from eqn.model.batching import BatchPlan
-from eqn.model.encoding import encode
+from eqn.model.encoding import encode, padded
 from eqn.model.network import EmotionNetwork
 from eqn.training import loop
-from eqn.training.loop import Stage, fit, learning_rate
+from eqn.training.averaging import Average
+from eqn.training.loop import Stage, fit
+from eqn.training.objectives import disagreement, objective
+from eqn.training.optimizer import learning_rate
 from eqn.training.progress import Event, silent
-from eqn.training.recipes import EQN, PAPER, PLAIN, Recipe
+from eqn.training.recipes import Recipe
 
 RECIPE = Recipe(
     name="toy", max_tokens=32, batch_size=16, epochs=1, least_steps=20, learning_rate=1e-3, dropout=0.0, checks=4
@@ -70,51 +72,6 @@ def _equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
     return all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_the_learning_rate_goes_up_to_its_peak_and_down_to_nothing() -> None:
-    """Ten steps, two of them to warm up, by hand; after the last one it would be 0."""
-    recipe = dataclasses.replace(RECIPE, learning_rate=8.0, warmup=0.2)
-    assert [learning_rate(step, 10, recipe) for step in range(11)] == [4, 8, 8, 7, 6, 5, 4, 3, 2, 1, 0]
-
-
-def _rates(recipe: Recipe, steps: int) -> list[float]:
-    return [learning_rate(step, steps, recipe) for step in range(steps)]
-
-
-@pytest.mark.parametrize("steps", [1, 7, 8_140])
-def test_without_a_warm_up_the_rate_falls_linearly_as_transformers_has_it(steps: int) -> None:
-    """`paper`'s rates, step by step, are those of `get_linear_schedule_with_warmup` without a warm-up."""
-    optimizer = torch.optim.AdamW([torch.zeros(1, requires_grad=True)], lr=PAPER.learning_rate)
-    schedule = get_linear_schedule_with_warmup(optimizer, num_warmup_steps=0, num_training_steps=steps)
-    expected = []
-    for _ in range(steps):
-        expected.append(schedule.get_last_lr()[0])
-        optimizer.step()
-        schedule.step()
-    assert _rates(PAPER, steps) == pytest.approx(expected, rel=1e-9)
-
-
-@pytest.mark.parametrize("recipe", [EQN, PLAIN])
-def test_our_own_recipes_warm_up_over_a_tenth(recipe: Recipe) -> None:
-    """GoEmotions' 1,358 steps: up to the peak in 136 equal steps, then down to 0 in 1,222."""
-    up = [2e-4 * step / 136 for step in range(1, 137)]
-    down = [2e-4 * left / 1222 for left in range(1222, 0, -1)]
-    assert _rates(recipe, 1358) == pytest.approx(up + down, rel=1e-9)
-
-
-@settings(deadline=None)
-@given(steps=st.integers(1, 500), warmup=st.floats(0, 1))
-def test_every_step_learns_and_none_above_the_peak(steps: int, warmup: float) -> None:
-    """Whatever the share of the warm-up: rates are above 0, rise, reach the peak exactly, and fall evenly."""
-    recipe = dataclasses.replace(RECIPE, learning_rate=1.0, warmup=warmup)
-    rates = np.array([learning_rate(step, steps, recipe) for step in range(steps)])
-    assert rates.min() > 0
-    assert rates.max() == 1
-    peak = int(rates.argmax())
-    assert (np.diff(rates[: peak + 1]) > 0).all()
-    assert (np.diff(rates[peak:]) <= 0).all()
-    assert warmup == 1 or rates[-1] <= 1 / max(1, steps - max(1, round(warmup * steps)))
-
-
 def test_the_loss_falls_on_what_can_be_learnt(make_stage: StageMaker) -> None:
     """20 steps suffice to tell short rows of `a` from long rows of `b`: the loss halves."""
     stage = make_stage()
@@ -146,6 +103,16 @@ def test_events_tell_where_the_run_stands(make_stage: StageMaker) -> None:
         (18, 0.2),
         (24, 0.25),
     ]
+
+
+def test_the_rate_that_is_told_is_the_steps_own(make_stage: StageMaker) -> None:
+    """That of the upper layers, whatever share of it the embeddings or the head get."""
+    events: list[Event] = []
+    recipe = dataclasses.replace(RECIPE, layer_decay=0.1, head_rate=7.0)
+    fit(make_stage(recipe), events.append)
+    assert [event.step for event in events] == [10, 20, 21]
+    expected = [learning_rate(event.step - 1, 21, recipe) for event in events]
+    assert [event.learning_rate for event in events] == pytest.approx(expected)
 
 
 def test_a_check_on_held_out_rows_is_told_as_their_loss(make_stage: StageMaker) -> None:
@@ -182,6 +149,118 @@ def test_the_network_ends_with_the_weights_of_the_best_check(
     assert _equal(_weights(stage.network), seen[best])
     assert _equal(seen[3], last)  # looking at dev does not move the training
     assert not _equal(seen[0], seen[1])
+
+
+def _weights_after_each_step(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Tensor]]:
+    """Give a list that every step from here on adds its weights to, as they are while training."""
+    seen: list[dict[str, Tensor]] = []
+    learn = loop._Run.learn
+
+    def watched(run: Any, step: int) -> None:
+        learn(run, step)
+        seen.append(_weights(run.stage.network))
+
+    monkeypatch.setattr(loop._Run, "learn", watched)
+    return seen
+
+
+@pytest.mark.parametrize("best", [1, 3])
+def test_what_is_checked_and_kept_is_the_mean_of_the_weights(
+    make_stage: StageMaker, monkeypatch: pytest.MonkeyPatch, best: int
+) -> None:
+    """Dev scores the mean and not the step's weights, the best mean stays, and training goes on from the step's."""
+    steps = _weights_after_each_step(monkeypatch)
+    checked: list[dict[str, Tensor]] = []
+    stage = make_stage(dataclasses.replace(RECIPE, averaging=0.8))
+    start = _weights(stage.network)
+
+    def score() -> float:
+        checked.append(_weights(stage.network))
+        return float(len(checked) - 1 == best)
+
+    fit(stage, silent)
+    plain = steps.copy()
+    steps.clear()
+    stage = make_stage(stage.recipe, score=score, checkpoint=stage.checkpoint.with_name("checked"))
+    fit(stage, silent)
+    assert all(_equal(one, other) for one, other in zip(plain, steps, strict=True))
+
+    mean, means = start, []
+    for step, weights in enumerate(steps):
+        kept = min(0.8, (1 + step) / (10 + step))
+        mean = {name: kept * mean[name] + (1 - kept) * tensor for name, tensor in weights.items()}
+        means.append(mean)
+    for weights, after in zip(checked, (6, 11, 16, 21), strict=True):
+        for name, tensor in weights.items():
+            torch.testing.assert_close(tensor, means[after - 1][name], rtol=1e-4, atol=1e-6)
+    assert _equal(_weights(stage.network), checked[best])
+    assert not _equal(checked[best], steps[20])
+
+
+def test_without_a_check_the_mean_of_all_steps_is_kept(make_stage: StageMaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stage that trains to its end, as stage A does, ends with the mean as well."""
+    steps = _weights_after_each_step(monkeypatch)
+    stage = make_stage(dataclasses.replace(RECIPE, averaging=0.8))
+    average = Average(stage.network, 0.8)
+    last = fit(stage, silent)
+    ended = _weights(stage.network)
+    assert last.step == len(steps) == 21
+    for step, weights in enumerate(steps):
+        stage.network.load_state_dict(weights)
+        average.update(step)
+    assert _equal(ended, average.copy())
+    assert not _equal(ended, steps[-1])
+
+
+def _watch_rows(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
+    """Give a list that every piece of a batch from here on adds its rows to."""
+    seen: list[list[int]] = []
+    backward = loop._Run._backward
+
+    def watched(run: Any, rows: list[int], *, share: float) -> Tensor:
+        seen.append(rows)
+        return backward(run, rows, share=share)
+
+    monkeypatch.setattr(loop._Run, "_backward", watched)
+    return seen
+
+
+@pytest.mark.parametrize("weight", [0.0, 2.0])
+def test_r_drop_adds_the_disagreement_of_two_passes(
+    make_stage: StageMaker, monkeypatch: pytest.MonkeyPatch, weight: float
+) -> None:
+    """By hand: two passes with different dropout, the mean of their losses, and the recipe's weight of the rest."""
+    recipe = dataclasses.replace(RECIPE, r_drop=weight, dropout=0.4)
+    rows = _watch_rows(monkeypatch)
+    run = loop._Run(make_stage(recipe))
+    run.stage.network.train()
+    torch.manual_seed(5)
+    run.learn(0)
+
+    stage = make_stage(recipe)
+    stage.network.train()
+    ids, mask = padded([stage.ids[row] for row in rows[0]], pad=0, device=torch.device("cpu"))
+    targets = torch.from_numpy(stage.targets[rows[0]])
+    torch.manual_seed(5)
+    one, other = (stage.network(ids, mask) for _ in range(2))
+    losses = [objective(recipe)(outputs, targets).item() for outputs in (one, other)]
+    assert losses[0] != losses[1]
+    expected = losses[0]
+    if weight:
+        expected = sum(losses) / 2 + weight * disagreement(one, other).item()
+    assert run.mean_loss() == pytest.approx(expected, rel=1e-5)
+
+
+def test_without_dropout_r_drop_changes_nothing(make_stage: StageMaker) -> None:
+    """Two equal passes do not disagree: the gradient is that of one."""
+    gradients = []
+    for weight in (0.0, 5.0):
+        stage = make_stage(dataclasses.replace(RECIPE, r_drop=weight, clip=1e9))
+        _without_dropout(stage.network)
+        loop._Run(stage).learn(0)
+        gradients.append(torch.cat([p.grad.flatten() for p in stage.network.parameters() if p.grad is not None]))
+    torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-4, atol=1e-6)
+    assert float(gradients[0].norm()) > 0.01
 
 
 @settings(deadline=None)
@@ -231,19 +310,15 @@ def test_a_gradient_longer_than_the_recipe_allows_is_cut(make_stage: StageMaker)
     assert float(torch.cosine_similarity(*gradients, dim=0)) == pytest.approx(1, abs=1e-4)
 
 
-def test_biases_and_norms_are_not_decayed_and_the_head_learns_faster(make_stage: StageMaker) -> None:
-    """Each parameter is in exactly one group of the optimizer, with the decay and the rate that are right for it."""
-    stage = make_stage(dataclasses.replace(RECIPE, weight_decay=0.5, head_rate=10.0))
+def test_each_group_moves_at_its_share_of_the_steps_rate(make_stage: StageMaker) -> None:
+    """While training, and not only as the optimizer was made: the head ten times, the embeddings a quarter."""
+    stage = make_stage(dataclasses.replace(RECIPE, head_rate=10.0, layer_decay=0.5))
     run = loop._Run(stage)
-    run.learn(0)
-    groups = {id(p): group for group in run.optimizer.param_groups for p in group["params"]}
-    parameters = dict(stage.network.named_parameters())
-    assert sum(len(group["params"]) for group in run.optimizer.param_groups) == len(groups) == len(parameters)
-    for name, parameter in parameters.items():
-        group = groups[id(parameter)]
-        assert group["weight_decay"] == (0.0 if name.endswith("bias") or "LayerNorm" in name else 0.5), name
-        factor = 10 if name.startswith("head.") else 1
-        assert group["lr"] == pytest.approx(factor * learning_rate(0, run.steps, stage.recipe)), name
+    for step in (0, 1, 7):
+        run.learn(step)
+        rates = {group["rate"]: group["lr"] for group in run.optimizer.param_groups}
+        whole = learning_rate(step, run.steps, stage.recipe)
+        assert rates == pytest.approx({10.0: 10 * whole, 1.0: whole, 0.5: whole / 2, 0.25: whole / 4})
 
 
 def test_dropout_works_while_training(make_stage: StageMaker) -> None:
@@ -285,16 +360,8 @@ def test_every_step_sees_rows_that_the_epoch_has_not_seen(
     make_stage: StageMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Over an epoch each row is trained once, and the next epoch starts over in another order."""
-    seen: list[list[int]] = []
-    stage = make_stage(dataclasses.replace(RECIPE, least_steps=6))
-    backward = loop._Run._backward
-
-    def watched(run: Any, rows: list[int], *, share: float) -> Tensor:
-        seen.append(rows)
-        return backward(run, rows, share=share)
-
-    monkeypatch.setattr(loop._Run, "_backward", watched)
-    fit(stage, silent)
+    seen = _watch_rows(monkeypatch)
+    fit(make_stage(dataclasses.replace(RECIPE, least_steps=6)), silent)
     assert [len(rows) for rows in seen].count(16) == 4
     first, second = (list(itertools.chain(*seen[start : start + 3])) for start in (0, 3))
     assert sorted(first) == sorted(second) == list(range(40))

@@ -229,6 +229,9 @@ def test_its_package_is_evaluated_and_annotates_within_the_range(trained: tuple[
     order, package = trained
     assert package == read_package(order.out)
     assert (package.output, package.pooling) == ("clip", "pooler")
+    assert package.calibration == {}  # its outputs are no log odds
+    assert package.conformal["coverage"] == 0.9
+    assert "calibrated" not in (order.out / "README.md").read_text("utf-8")
     network, tokenizer = load_network(package)
     scorer = Scorer(network, tokenizer, max_tokens=32, precision=torch.float32)
     encoded = scorer.encode(order.corpus.dev.texts)

@@ -3,7 +3,7 @@
 import dataclasses
 import doctest
 import re
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 from hypothesis import given, settings
@@ -14,29 +14,32 @@ from eqn.training import recipes
 from eqn.training.recipes import EQN, PAPER, PLAIN, RECIPES, Recipe, recipe_named, recipe_with
 
 BAD: dict[str, Any] = {
-    "folds": -1, "expansion": 1.5, "bounded_targets": False, "loss": "mae", "pooling": "max", "dropout": 1.0,
-    "max_tokens": 7, "batch_size": 0, "epochs": 0, "least_steps": 0, "learning_rate": 0.0, "pool": 0, "head_rate": -1.0,
-    "warmup": 2.0, "weight_decay": -0.1, "clip": 0.0, "checks": 0, "validation_share": 0.6,
+    "folds": -1, "expansion": 1.5, "teachers": 0, "rounds": 0, "bounded_targets": False, "loss": "mae", "focus": -0.5,
+    "label_smoothing": 1.0, "groups": -0.1, "r_drop": -1.0, "masking": 1.0, "pooling": "max", "dropout": 1.0,
+    "averaging": 1.0, "max_tokens": 7, "batch_size": 0, "epochs": 0, "least_steps": 0, "learning_rate": 0.0,
+    "final_rate": 1.1, "layer_decay": 0.0, "prototypes": -1.0, "pool": 0, "head_rate": -1.0, "warmup": 2.0,
+    "weight_decay": -0.1, "clip": 0.0, "checks": 0, "validation_share": 0.6,
 }  # fmt: skip
-"""A value that does not fit, for every field but the name and the defect, which may be on or off."""
+"""A value that does not fit, for every field but the name and what may be on or off."""
+SWITCHES = {"blend", "drop_multiple_labels", "freeze_embeddings"}
 
 
 def test_all_faults_of_a_recipe_are_named_at_once() -> None:
     """One refusal with one line for each field, which shows the value."""
-    assert BAD.keys() | {"name", "drop_multiple_labels"} == {field.name for field in dataclasses.fields(Recipe)}
+    assert BAD.keys() | SWITCHES | {"name"} == {field.name for field in dataclasses.fields(Recipe)}
     with pytest.raises(UsageError) as refusal:
         Recipe(name="bad", **BAD)
-    assert [fault.split(" must be ")[0] for fault in refusal.value.faults] == list(BAD)
+    assert sorted(fault.split(" must be ")[0] for fault in refusal.value.faults) == sorted(BAD)
     assert all(fault.endswith(f"got {BAD[fault.split()[0]]!r}") for fault in refusal.value.faults)
     assert refusal.value.exit_code == 2
 
 
 @pytest.mark.parametrize(
     "name",
-    ["expansion", "dropout", "learning_rate", "head_rate", "warmup", "weight_decay", "clip", "validation_share"],
+    [name for name, kind in get_type_hints(Recipe).items() if kind is float],
 )
 def test_what_is_no_number_fits_no_field(name: str) -> None:
-    """NaN is neither within a range nor above a bound."""
+    """NaN is neither within a range nor above a bound, in any field that is a number."""
     with pytest.raises(UsageError, match=f"{name} must be"):
         Recipe(name="bad", **{name: float("nan")})
 
@@ -46,6 +49,17 @@ def test_values_at_their_bounds_fit() -> None:
     Recipe(name="low", folds=0, expansion=0, dropout=0, max_tokens=8, batch_size=1, epochs=1, warmup=0, weight_decay=0)
     Recipe(name="high", folds=2, expansion=1, max_tokens=512, warmup=1, validation_share=0.5)
     Recipe(name="unbounded", bounded_targets=False, loss="mse", pool=1, head_rate=1e-9)
+    Recipe(name="none of it", focus=0, label_smoothing=0, groups=0, r_drop=0, masking=0, averaging=0, final_rate=0)
+    Recipe(name="all of it", teachers=1, rounds=1, final_rate=1, layer_decay=1, label_smoothing=0.99, averaging=0.999)
+
+
+@pytest.mark.parametrize("changes", [{"groups": 0.1}, {"r_drop": 0.1}, {"prototypes": 0.1}])
+def test_what_needs_probabilities_does_not_go_with_squared_errors(changes: dict[str, float]) -> None:
+    """Outputs that are no log odds have no group's probability, no divergence and no prior to start from."""
+    with pytest.raises(UsageError, match=f"{next(iter(changes))} must be at least 0; 0 with the loss mse, got 0.1"):
+        Recipe(name="bad", loss="mse", **changes)
+    for loss in ("bce", "focal", "asymmetric"):
+        Recipe(name="good", loss=loss, **changes)  # type: ignore[arg-type]
 
 
 def test_our_two_recipes_differ_in_their_stages_alone() -> None:
@@ -56,14 +70,23 @@ def test_our_two_recipes_differ_in_their_stages_alone() -> None:
 
 
 def test_the_published_values_stand_in_the_recipe_of_that_name() -> None:
-    """As the authors' eqn.py of 2025-06-26 has them; the seed 42 and bert-base-cased are arguments beside a recipe."""
+    """As the authors' eqn.py of 2025-06-26 has them; the seed 42 and bert-base-cased are arguments beside a recipe.
+
+    What is not in it is off.
+    """
     published = {
         "loss": "mse", "pooling": "pooler", "learning_rate": 1e-5, "warmup": 0.0, "clip": 1.0, "weight_decay": 0.0,
         "epochs": 5, "batch_size": 24, "max_tokens": 128, "dropout": 0.1, "validation_share": 0.1, "head_rate": 1.0,
         "folds": 1, "expansion": 1.0, "bounded_targets": False, "drop_multiple_labels": False, "pool": 1, "checks": 5,
         "least_steps": 1, "name": "paper",
     }  # fmt: skip
-    assert PAPER.values() == published
+    of_ours = {
+        "blend": False, "teachers": 1, "rounds": 1, "label_smoothing": 0.0, "groups": 0.0, "r_drop": 0.0,
+        "masking": 0.0, "averaging": 0.0, "final_rate": 0.0, "layer_decay": 1.0, "freeze_embeddings": False,
+        "prototypes": 0.0,
+    }  # fmt: skip
+    without_meaning = {"focus": 2.0}  # the squared error has no such exponent
+    assert PAPER.values() == published | of_ours | without_meaning
     rows = 39_069  # 90 % of GoEmotions' training rows
     assert (PAPER.batch_for(rows), PAPER.epochs_for(rows)) == (24, 5)
 
@@ -99,10 +122,12 @@ def test_what_no_recipe_knows_is_a_wrong_call(name: str, changes: dict[str, Any]
 
 def test_texts_change_fields_of_every_type() -> None:
     """Numbers, words and truth values are read as the field's type wants them; nothing else changes."""
-    texts = ["epochs=3", "learning_rate=1e-4", "bounded_targets=false", "loss=mse", "warmup=0", "name=mine", "folds=1"]
+    texts = ["epochs=3", "learning_rate=1e-4", "bounded_targets=false", "loss=mse", "warmup=0", "name=mine", "folds=1",
+             "blend=true", "teachers=2"]  # fmt: skip
     expected = dataclasses.replace(
-        PLAIN, epochs=3, learning_rate=1e-4, bounded_targets=False, loss="mse", warmup=0.0, name="mine", folds=1
-    )
+        PLAIN, epochs=3, learning_rate=1e-4, bounded_targets=False, loss="mse", warmup=0.0, name="mine", folds=1,
+        blend=True, teachers=2,
+    )  # fmt: skip
     changed = recipe_with("plain", texts)
     assert changed == expected
     assert [type(value) for value in changed.values().values()] == [type(value) for value in PLAIN.values().values()]

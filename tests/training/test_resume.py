@@ -1,5 +1,7 @@
 """Promises about interruptions: a training that was stopped or killed ends as if nothing had happened."""
 
+import dataclasses
+import hashlib
 import json
 import os
 import signal
@@ -7,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -78,6 +81,61 @@ def test_a_training_that_is_stopped_again_and_again_ends_with_the_same_bits(
         with pytest.raises(Stopped):
             train(order, _stop_at(stage, step, []))
     assert train(order).digest == undisturbed_digest
+
+
+@pytest.mark.parametrize(
+    ("changes", "step"),
+    [
+        ({"averaging": 0.9}, 1),
+        ({"averaging": 0.9}, 7),
+        ({"averaging": 0.9}, 16),
+        ({"r_drop": 1.0, "dropout": 0.3}, 7),
+        ({"masking": 0.3}, 7),
+        ({"averaging": 0.99, "r_drop": 0.5, "masking": 0.2, "layer_decay": 0.8, "loss": "focal", "groups": 0.3,
+          "freeze_embeddings": True, "final_rate": 0.2, "label_smoothing": 0.1}, 11),
+    ],
+    ids=["the first step of a mean", "a mean", "a mean at its end", "R-Drop", "masking", "all at once"],
+)  # fmt: skip
+@pytest.mark.usefixtures("every_step_kept")
+def test_what_a_recipe_adds_survives_a_stop(
+    tmp_path: Path, toy_order: OrderMaker, changes: dict[str, Any], step: int
+) -> None:
+    """A running mean, second passes and hidden words: stopped between two checks, the package has the same bits."""
+    recipe = dataclasses.replace(toy_order().recipe, folds=0, least_steps=16, checks=2, **changes)
+    undisturbed = train(toy_order(recipe=recipe, out=tmp_path / "undisturbed"))
+    plain = train(toy_order(recipe=dataclasses.replace(toy_order().recipe, folds=0, least_steps=16, checks=2),
+                            out=tmp_path / "plain"))  # fmt: skip
+    order = toy_order(recipe=recipe)
+    with pytest.raises(Stopped):
+        train(order, _stop_at("training", step, []))
+    second: list[Event] = []
+    package = train(order, second.append)
+    assert second[0].step == step
+    assert package.digest == undisturbed.digest
+    assert _weights_digest(package) != _weights_digest(plain)  # the recipe does make a difference
+
+
+def _weights_digest(package: Package) -> str:
+    return hashlib.sha256((package.path / "model.safetensors").read_bytes()).hexdigest()
+
+
+@pytest.mark.usefixtures("every_step_kept")
+def test_a_training_that_is_stopped_between_teachers_goes_on(tmp_path: Path, toy_order: OrderMaker) -> None:
+    """In the third of eight networks of stage A: those that are done stay done, and the package is the same."""
+    recipe = dataclasses.replace(toy_order().recipe, teachers=2, rounds=2, least_steps=8, checks=1)
+    heard: list[Event] = []
+    undisturbed = train(toy_order(recipe=recipe, out=tmp_path / "undisturbed"), heard.append)
+    names = list(dict.fromkeys(event.stage for event in heard))
+    assert len(names) == 2 * 2 * 2 + 1
+    order, room = toy_order(recipe=recipe), tmp_path / "model.training"
+    for number, step in ((2, 1), (5, 3)):
+        with pytest.raises(Stopped):
+            train(order, _stop_at(names[number], step, []))
+        assert {path.name for path in room.glob("fold-*")} == {f"fold-{done}.npy" for done in range(number)}
+    second: list[Event] = []
+    assert train(order, second.append).digest == undisturbed.digest
+    assert list(dict.fromkeys(event.stage for event in second)) == names[5:]
+    assert second[0].step == 3
 
 
 def test_checkpoints_at_dev_checks_are_enough(tmp_path: Path, toy_order: OrderMaker, undisturbed_digest: str) -> None:

@@ -1,0 +1,261 @@
+"""Plain sentences for each of the 28 emotions: each one shows its emotion to any reader, in everyday words."""
+
+PLAIN: dict[str, tuple[str, ...]] = {
+    "admiration": (
+        "You are a brilliant teacher and I look up to you.",
+        "What a talented musician, her playing is outstanding.",
+        "He is the bravest man I have ever met.",
+        "This is an excellent piece of work, very well done.",
+        "She handled the crisis with incredible skill.",
+    ),
+    "amusement": (
+        "Haha, that joke was hilarious.",
+        "I laughed so hard that my stomach hurts.",
+        "This is the funniest video I have seen all year, lol.",
+        "That story made me laugh out loud on the train.",
+        "Lol, the cat fell off the sofa and pretended that nothing had happened.",
+    ),
+    "anger": (
+        "I am furious with you!",
+        "How dare you lie to my face!",
+        "I hate you, get out of my house!",
+        "He stole my money and I am so angry.",
+        "Shut up and leave me alone, you idiot!",
+    ),
+    "annoyance": (
+        "It is so annoying when people talk in the cinema.",
+        "He keeps interrupting me and it gets on my nerves.",
+        "Ugh, the printer is jammed again.",
+        "I am tired of having to repeat myself.",
+        "Stop tapping your pen, it is irritating.",
+    ),
+    "approval": (
+        "I agree with you completely.",
+        "Yes, that is the right thing to do.",
+        "Good idea, I support it.",
+        "You are right, that is a fair point.",
+        "I think they made the correct decision.",
+    ),
+    "caring": (
+        "Please take care of yourself and get some rest.",
+        "I hope you feel better soon.",
+        "I am here for you whenever you need to talk.",
+        "Stay safe and drive carefully tonight.",
+        "Don't worry, we will look after you.",
+    ),
+    "confusion": (
+        "I don't understand what this letter means.",
+        "I am confused, which of the two is it?",
+        "None of this makes sense to me.",
+        "Wait, what? I have no idea what you are talking about.",
+        "I can't figure out how this is supposed to work.",
+    ),
+    "curiosity": (
+        "I wonder how they built this bridge.",
+        "What is it like to live on an island?",
+        "How did you get started with beekeeping?",
+        "I am curious, where did you find this?",
+        "Does anyone know why the sky is red at sunset?",
+    ),
+    "desire": (
+        "I wish I had a garden.",
+        "I want to go to the sea so badly.",
+        "I would love to have a dog one day.",
+        "If only I could play the piano.",
+        "I really want that jacket.",
+    ),
+    "disappointment": (
+        "I expected more from this film, what a letdown.",
+        "I am so disappointed that the concert was cancelled.",
+        "Sadly, the food was not as good as it used to be.",
+        "I had high hopes, but it did not work out.",
+        "It is a shame that nobody came to the party.",
+    ),
+    "disapproval": (
+        "I disagree, this is not the right way to treat people.",
+        "No, you should not do that.",
+        "I don't think this is a good idea.",
+        "That was wrong, and I cannot support it.",
+        "I do not approve of how they behaved.",
+    ),
+    "disgust": (
+        "Eww, there is mould on the bread.",
+        "This is disgusting, I feel sick just looking at it.",
+        "The smell in the kitchen was revolting.",
+        "Yuck, he spat on the floor.",
+        "That is so gross, it makes me want to vomit.",
+    ),
+    "embarrassment": (
+        "I was so embarrassed when I forgot her name.",
+        "I tripped in front of the whole class and wanted to disappear.",
+        "How embarrassing, I sent the message to my boss.",
+        "It was so awkward, my face went bright red.",
+        "I feel ashamed of how I behaved on the stage.",
+    ),
+    "excitement": (
+        "I can't wait for the concert tomorrow!",
+        "I am so excited, we fly to Japan on Friday!",
+        "Yes! Finally, the new season starts tonight!",
+        "This is so exciting, only two days to go!",
+        "We are thrilled, the baby is on its way!",
+    ),
+    "fear": (
+        "I am terrified of spiders.",
+        "I was scared that he would hurt me.",
+        "I heard footsteps behind me and was afraid to turn round.",
+        "This is terrifying, we could all die.",
+        "I am afraid of being alone in the dark.",
+    ),
+    "gratitude": (
+        "Thank you for helping me to move the sofa.",
+        "I am so grateful for your support.",
+        "Thanks a lot, this was exactly what I needed.",
+        "I really appreciate the time you took.",
+        "Many thanks for the quick answer.",
+    ),
+    "grief": (
+        "My grandmother died last night.",
+        "We buried my father today and I cannot stop crying.",
+        "I lost my best friend in an accident.",
+        "Rest in peace, you will be missed for ever.",
+        "I am mourning the death of my little sister.",
+    ),
+    "joy": (
+        "I am so happy today.",
+        "What a joyful day, we danced until midnight.",
+        "I had a wonderful time at the wedding.",
+        "It makes me happy to see the children play.",
+        "We had so much fun at the beach.",
+    ),
+    "love": (
+        "I love my wife more than anything.",
+        "I love this old song.",
+        "I adore my little niece.",
+        "My dog is the love of my life.",
+        "We love each other very much.",
+    ),
+    "nervousness": (
+        "I am nervous about the exam tomorrow.",
+        "My hands are shaking before the interview.",
+        "I feel anxious about meeting her parents.",
+        "I am worried about what the doctor will say.",
+        "I get so nervous before every flight.",
+    ),
+    "optimism": (
+        "I hope everything works out for you.",
+        "I am sure that things will get better.",
+        "Next year will be a good one, I believe in it.",
+        "I am hopeful that we will find a solution.",
+        "Hopefully the weather stays nice for the picnic.",
+    ),
+    "pride": (
+        "I am proud of my daughter for finishing school.",
+        "I finished my first marathon and I am proud of myself.",
+        "We built this house with our own hands and are proud of it.",
+        "My son won the race, I am a proud father.",
+        "I am proud of what our team has achieved.",
+    ),
+    "realization": (
+        "I just realized that I left the oven on.",
+        "Oh, now I see how it works.",
+        "It turns out that I had it wrong all along.",
+        "I never knew that this was the same actor.",
+        "It suddenly dawned on me that he was right.",
+    ),
+    "relief": (
+        "What a relief, the test came back negative.",
+        "Thank goodness, we made it home safely.",
+        "I am so relieved that the operation went well.",
+        "Phew, I found my keys.",
+        "I am glad that it is finally over, I can breathe again.",
+    ),
+    "remorse": (
+        "I am sorry for what I said.",
+        "I regret that I lied to you.",
+        "I apologize, it was my fault.",
+        "I feel guilty for missing her birthday.",
+        "Forgive me, I should have listened to you.",
+    ),
+    "sadness": (
+        "I feel so sad and lonely.",
+        "I cried all night.",
+        "My heart is broken since she left.",
+        "It makes me sad to see the old school closed.",
+        "I feel down and nothing cheers me up.",
+    ),
+    "surprise": (
+        "Wow, I did not expect that!",
+        "I am surprised to see you here.",
+        "I was shocked when I heard the news.",
+        "What a surprise, I thought you were in Canada!",
+        "Oh my god, that came out of nowhere!",
+    ),
+    "neutral": (
+        "The meeting starts at nine o'clock.",
+        "The shop is next to the post office.",
+        "He comes from Norway and works in a bank.",
+        "The train stops in three towns.",
+        "You can find the form on page four.",
+    ),
+}
+"""Five sentences for each emotion, in canonical order. None is a comment of GoEmotions."""
+
+_RELATIVES = ("mother", "grandfather", "sister", "best friend", "uncle", "little boy")
+_OUR_OWN = ("my daughter", "my little brother", "our team", "my students", "my country", "what I have achieved")
+_AVERTED = (
+    "the exam is over",
+    "nobody was hurt",
+    "the test was negative",
+    "we got home safely",
+    "the dog came back",
+    "the fever is gone",
+)
+_AHEAD = ("the exam", "the job interview", "my first day at work", "the flight", "my speech", "the results")
+
+RARE: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "grief": (
+        (
+            "My {} died last night.",
+            "My {} passed away a week ago.",
+            "We buried my {} this morning.",
+            "I am mourning my {}.",
+            "I cannot stop crying since my {} died.",
+            "I cannot believe that my {} is dead.",
+        ),
+        _RELATIVES,
+    ),
+    "pride": (
+        (
+            "I am proud of {}.",
+            "We are so proud of {}.",
+            "I could not be prouder of {}.",
+            "I take great pride in {}.",
+            "It fills me with pride to think of {}.",
+            "I feel proud when I think of {}.",
+        ),
+        _OUR_OWN,
+    ),
+    "relief": (
+        (
+            "Phew, {}.",
+            "What a relief, {}.",
+            "I am so relieved that {}.",
+            "It is such a relief that {}.",
+            "I was worried for hours, but now I am relieved: {}.",
+            "Thank goodness, {}.",
+        ),
+        _AVERTED,
+    ),
+    "nervousness": (
+        (
+            "I am nervous about {}.",
+            "I feel anxious about {}.",
+            "I am worried about {}.",
+            "I get nervous when I think of {}.",
+            "I am a nervous wreck because of {}.",
+            "My hands shake when I think of {}.",
+        ),
+        _AHEAD,
+    ),
+}
+"""Templates and fillers of the four emotions with the fewest rows in GoEmotions: 36 sentences each."""

@@ -26,9 +26,32 @@ from eqn.terminal import training_progress
 from eqn.training.recipes import recipe_with
 from eqn.training.run import Order, train
 
+_FROZEN = ["freeze_embeddings=true"]
+_NAMES = [*_FROZEN, "prototypes=3", "head_rate=2"]
 EXPERIMENTS: dict[str, tuple[str, Sequence[str]]] = {
     "plain": ("plain", []),
-    "eqn of 0.1": ("eqn", []),
+    "frozen embeddings": ("plain", _FROZEN),
+    "names": ("plain", _NAMES),
+    "names, averaged": ("plain", [*_NAMES, "averaging=0.995"]),
+    "names, R-Drop": ("plain", [*_NAMES, "r_drop=1"]),
+    "names, layer decay": ("plain", [*_NAMES, "layer_decay=0.85", "learning_rate=3e-4"]),
+    "names, batches of 32": ("plain", [*_NAMES, "batch_size=32", "learning_rate=1.4e-4"]),
+    "names, masking": ("plain", [*_NAMES, "masking=0.1", "epochs=3"]),
+    "names, focal": ("plain", [*_NAMES, "loss=focal", "focus=1"]),
+    "names, asymmetric": ("plain", [*_NAMES, "loss=asymmetric", "focus=1"]),
+    "names, smoothing": ("plain", [*_NAMES, "label_smoothing=0.05"]),
+    "names, groups": ("plain", [*_NAMES, "groups=0.3"]),
+    "names, emoji": ("plain", [*_NAMES, "emoji=true"]),
+    "names, CLS": ("plain", [*_NAMES, "pooling=cls"]),
+    "eqn of 0.1": ("plain", ["folds=2"]),
+    "eqn": ("eqn", []),
+    "eqn, 2 epochs": ("eqn", ["epochs=2"]),
+    "eqn, keep gold": ("eqn", ["blend=false"]),
+    "eqn, R-Drop": ("eqn", ["r_drop=1", "epochs=2"]),
+    "eqn, emoji": ("eqn", ["emoji=true"]),
+    "eqn, 2 teachers": ("eqn", ["teachers=2"]),
+    "eqn, 2 rounds": ("eqn", ["rounds=2"]),
+    "3 teachers in sample": ("eqn", ["folds=1", "teachers=3"]),
 }
 """Each experiment's recipe and what is changed in it."""
 

@@ -71,9 +71,8 @@ tags: [emotion, goemotions, intensity]
 
 Gives a text 28 emotion intensities in [0, 1]. BERT encoder `{backbone["name"]}`, {recipe["pooling"]} pooling, at most
 {description.max_tokens} tokens. Trained on {rows["train"]:,} comments of `{corpus["name"]}`; one half of
-{rows["dev"]:,} others chose the checkpoint and the thresholds, the other half calibrated the intensities. {
-        _origin(final=final, rows=rows)
-    }
+{rows["dev"]:,} others chose the checkpoint and the thresholds, the other half calibrated the intensities.
+{_origin(final=final, rows=rows)}
 
 ## Figures on {split}
 
@@ -118,8 +117,8 @@ Training data digest `{corpus["digest"]}`; backbone weights digest `{backbone["d
 
 def _origin(*, final: bool, rows: Mapping[str, int]) -> str:
     if final:
-        return f"The figures below come from\n{rows['test']:,} that took no part."
-    return "The figures below\ncome from these rows as well, and are too good for that: the test labels were not read."
+        return f"The figures below come from {rows['test']:,} that took no part."
+    return "The figures below come from these rows as well, and are too good for that: the test labels were not read."
 
 
 def _meaning(description: "Description") -> str:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from eqn.errors import ArtifactRefused, UsageError
 from eqn.records import ModelRef
 from eqn.registry.connection import connect, translated
+from eqn.registry.database import is_absent
 from eqn.registry.versions import DIGEST
 from eqn.settings import Settings
 
@@ -91,6 +92,8 @@ def _boxed(settings: Settings) -> ModelRef:
 
 def _aliases(name: str, settings: Settings) -> dict[str, int]:
     """Give the aliases of the registered model `name` and their versions; none if there is no such model."""
+    if is_absent(settings.tracking_uri):
+        return {}
     from mlflow.exceptions import MlflowException
 
     client = connect(settings)

@@ -111,7 +111,7 @@ def test_the_card_says_where_the_model_comes_from_and_what_it_is_not_for(shown_c
 
 def test_the_card_of_a_final_report_says_that_test_took_no_part(shown_card: str) -> None:
     """How many rows the figures come from, under the split's name."""
-    assert "The figures below come from\n40 that took no part." in shown_card
+    assert "The figures below come from 40 that took no part." in shown_card
     assert "## Figures on test" in shown_card
     assert "dev" not in shown_card.split("## Figures on test", maxsplit=1)[0]
 

@@ -74,6 +74,18 @@ def test_what_dev_chooses_stands_in_the_package(toy_order: OrderMaker, trained_s
     assert np.abs(expected - exact.scores(exact.encode(texts))).max() > 0.01
 
 
+def test_emoji_are_read_as_their_names_by_whoever_reads_the_package(toy_order: OrderMaker) -> None:
+    """With emoji=true, and without it as one unknown token."""
+    recipe = Recipe(name="toy", max_tokens=32, least_steps=4, epochs=1)
+    for emoji, named in ((True, True), (False, False)):
+        package = train(
+            toy_order(recipe=dataclasses.replace(recipe, emoji=emoji), out=toy_order().out.with_name(f"{emoji}"))
+        )
+        _, tokenizer = load_network(package)
+        seen, name = (tokenizer.encode(text).ids for text in ("so 😂", "so face with tears of joy"))
+        assert (seen == name) == named
+
+
 def test_a_package_holds_the_figures_that_its_card_shows(toy_order: OrderMaker, with_figures: None) -> None:
     """Four images, each embedded by its name; the same training draws the same bytes."""
     package = train(toy_order())
@@ -149,7 +161,8 @@ def test_a_key_names_recipe_data_backbone_and_seed() -> None:
         "name": "other", "folds": 2, "expansion": 0.5, "blend": True, "teachers": 2, "rounds": 2,
         "drop_multiple_labels": True, "loss": "mse", "focus": 1.0, "label_smoothing": 0.1, "groups": 0.1, "r_drop": 0.1,
         "masking": 0.1, "pooling": "cls", "dropout": 0.2, "averaging": 0.9, "max_tokens": 64, "batch_size": 32,
-        "epochs": 3, "least_steps": 400, "learning_rate": 1e-4, "final_rate": 0.1, "layer_decay": 0.9,
+        "epochs": 3, "epochs_of_stage_a": 1, "emoji": True, "least_steps": 400, "learning_rate": 1e-4,
+        "final_rate": 0.1, "layer_decay": 0.9,
         "freeze_embeddings": True, "prototypes": 0.5, "pool": 1, "head_rate": 1.0, "warmup": 0.2, "weight_decay": 0.0,
         "clip": 2.0, "checks": 5, "validation_share": 0.2,
     }  # fmt: skip

@@ -205,6 +205,15 @@ def test_several_teachers_and_rounds_make_the_targets(toy_order: OrderMaker, tra
     np.testing.assert_allclose(last.targets, targets, atol=0.02)
 
 
+def test_stage_a_takes_the_epochs_that_are_its_own(toy_order: OrderMaker) -> None:
+    """30 rows in batches of 16 make two steps, 60 make four: one epoch of stage A, three of stage B."""
+    recipe = dataclasses.replace(toy_order().recipe, epochs=3, epochs_of_stage_a=1, least_steps=1)
+    heard: list[Event] = []
+    train(toy_order(recipe=recipe), heard.append)
+    steps = {event.stage: event.steps for event in heard}
+    assert steps == {"stage A fold 1 of 2": 2, "stage A fold 2 of 2": 2, "stage B": 12}
+
+
 @pytest.mark.parametrize(
     ("changes", "name"),
     [

@@ -104,7 +104,7 @@ def run(name: str, *, seed: int, data: Path, out: Path) -> None:
 
 
 def table(out: Path) -> str:
-    """Give the experiments as a Markdown table, best mean average precision first; seeds of one are averaged."""
+    """Give the experiments as a Markdown table, best mean average precision first; runs of one are averaged."""
     by_name: dict[str, list[dict[str, Any]]] = {}
     for said in _results(out):
         by_name.setdefault(said["name"], []).append(said)
@@ -117,7 +117,7 @@ def table(out: Path) -> str:
         rows.append(
             (mean["map"], f"| {name} | {runs[0]['recipe']} | {changes} | {figures} | {len(runs)} | {minutes:.0f} |")
         )
-    head = ["experiment", "recipe", "changed", *FIGURES.values(), "seeds", "minutes"]
+    head = ["experiment", "recipe", "changed", *FIGURES.values(), "runs", "minutes"]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     return "\n".join(lines + [row for _, row in sorted(rows, reverse=True)])
 

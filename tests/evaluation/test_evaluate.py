@@ -14,6 +14,7 @@ from eqn.corpus.goemotions import Corpus, load_corpus
 from eqn.emotions import EMOTIONS
 from eqn.errors import UsageError
 from eqn.evaluation.baselines import baseline_evaluations
+from eqn.evaluation.card import COMPARED
 from eqn.evaluation.evaluate import baseline_figures, evaluate_package
 from eqn.model.backbone import load_backbone
 from eqn.model.network import EmotionNetwork, best_device, fast_precision
@@ -102,6 +103,14 @@ def test_baselines_are_computed_once_for_a_corpus(tmp_path: Path, readable_corpu
     assert baseline_figures(readable_corpus, cache=tmp_path / "cache") == figures
     kept.write_text(json.dumps({"from the cache": {"macro_f1": 1.0}}), "utf-8")
     assert list(baseline_figures(readable_corpus, cache=tmp_path / "cache")) == ["from the cache"]
+
+
+def test_figures_that_an_earlier_eqn_kept_are_computed_anew(tmp_path: Path, readable_corpus: Corpus) -> None:
+    """Its third kind lacked the calibration error of equal bins: a table of today would have a gap there."""
+    (tmp_path / f"3-{readable_corpus.ref.digest}.json").write_text('{"prior": {"macro_f1": 0.5}}', "utf-8")
+    figures = baseline_figures(readable_corpus, cache=tmp_path)
+    assert len(figures) == 2
+    assert all(set(COMPARED.values()) <= row.keys() for row in figures.values())
 
 
 def test_another_corpus_has_baselines_of_its_own(tmp_path: Path, readable_corpus: Corpus) -> None:

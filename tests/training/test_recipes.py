@@ -17,8 +17,8 @@ BAD: dict[str, Any] = {
     "folds": -1, "expansion": 1.5, "teachers": 0, "rounds": 0, "bounded_targets": False, "loss": "mae", "focus": -0.5,
     "label_smoothing": 1.0, "groups": -0.1, "r_drop": -1.0, "masking": 1.0, "pooling": "max", "dropout": 1.0,
     "averaging": 1.0, "max_tokens": 7, "batch_size": 0, "epochs": 0, "epochs_of_stage_a": -1, "least_steps": 0,
-    "learning_rate": 0.0, "final_rate": 1.1, "layer_decay": 0.0, "prototypes": -1.0, "pool": 0, "head_rate": -1.0, "warmup": 2.0,
-    "weight_decay": -0.1, "clip": 0.0, "checks": 0, "validation_share": 0.6,
+    "learning_rate": 0.0, "final_rate": 1.1, "layer_decay": 0.0, "prototypes": -1.0, "pool": 0, "head_rate": -1.0,
+    "warmup": 2.0, "weight_decay": -0.1, "clip": 0.0, "checks": 0, "validation_share": 0.6,
 }  # fmt: skip
 """A value that does not fit, for every field but the name and what may be on or off."""
 SWITCHES = {"blend", "drop_multiple_labels", "emoji", "freeze_embeddings"}

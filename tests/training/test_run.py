@@ -129,22 +129,37 @@ def test_the_baselines_stand_in_the_card(toy_order: OrderMaker) -> None:
     assert "| a baseline | 0.987 " in (beside.path / "README.md").read_text("utf-8")
 
 
-def test_the_checkpoint_is_chosen_on_one_half_of_dev(toy_order: OrderMaker, trained_stages: Stages) -> None:
-    """The score that stage B was checked by is the mean average precision on the choosing rows, and on no others."""
-    order = toy_order()
+def test_the_checkpoint_is_chosen_on_one_half_of_dev(toy_order: OrderMaker, tmp_path: Path) -> None:
+    """Other labels on the calibrating rows change no check; on the choosing rows they do."""
+    recipe = Recipe(name="plain", max_tokens=32, least_steps=12, epochs=1, checks=3)
+    order, checks = toy_order(recipe=recipe), {}
+    dev = order.corpus.dev
+    parts = halves(dev.ids)
+    for name, rows in (("none", []), ("calibrating", parts.calibrating), ("choosing", parts.choosing)):
+        labels = [(5, 9) if row in rows else labels for row, labels in enumerate(dev.labels)]
+        corpus = dataclasses.replace(order.corpus, dev=dataclasses.replace(dev, labels=tuple(labels)))
+        heard: list[Event] = []
+        train(dataclasses.replace(order, corpus=corpus, out=tmp_path / name), heard.append)
+        checks[name] = [event.dev_score for event in heard if event.dev_score is not None]
+    assert len(checks["none"]) == 3
+    assert checks["calibrating"] == checks["none"]
+    assert checks["choosing"] != checks["none"]
+
+
+def test_a_checkpoint_is_scored_by_its_mean_average_precision(toy_order: OrderMaker, trained_stages: Stages) -> None:
+    """What is heard of the best check is the figure of the weights that are kept, on the choosing rows."""
+    order = toy_order(recipe=Recipe(name="plain", max_tokens=32, least_steps=4, epochs=1, checks=2))
     heard: list[Event] = []
     train(order, heard.append)
-    stage, weights = trained_stages[-1]
-    best = max(event.dev_score for event in heard if event.dev_score is not None)
+    ((stage, weights),) = trained_stages
     chosen = order.corpus.dev.part(halves(order.corpus.dev.ids).choosing)
-    assert 20 <= len(chosen) <= 40
     stage.network.load_state_dict(weights)
-    scorer = Scorer(
-        stage.network, load_backbone("tiny", cache=order.backbones, seed=0).tokenizer,
-        max_tokens=32, precision=stage.precision,
-    )  # fmt: skip
+    tokenizer = load_backbone("tiny", cache=order.backbones, seed=0).tokenizer
+    scorer = Scorer(stage.network, tokenizer, max_tokens=32, precision=stage.precision)
     scores = scorer.scores(scorer.encode(chosen.texts))
+    best = max(event.dev_score for event in heard if event.dev_score is not None)
     assert mean_average_precision(chosen.targets(), scores) == pytest.approx(best, abs=1e-9)
+    assert 0 < best < 1
 
 
 def test_a_key_names_recipe_data_backbone_and_seed() -> None:

@@ -71,7 +71,9 @@ tags: [emotion, goemotions, intensity]
 
 Gives a text 28 emotion intensities in [0, 1]. BERT encoder `{backbone["name"]}`, {recipe["pooling"]} pooling, at most
 {description.max_tokens} tokens. Trained on {rows["train"]:,} comments of `{corpus["name"]}`; one half of
-{rows["dev"]:,} others chose the checkpoint and the thresholds, the other half calibrated the intensities.
+{rows["dev"]:,} others chose the checkpoint and the thresholds, the other half {
+        "calibrated the intensities" if description.calibration else "the limits of the conformal sets"
+    }.
 {_origin(final=final, rows=rows)}
 
 ## Figures on {split}

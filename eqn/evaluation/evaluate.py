@@ -17,7 +17,7 @@ from eqn.evaluation.final import split_to_report
 from eqn.evaluation.metrics import Evaluation, evaluate_scores
 from eqn.model.package import Package, load_network
 
-_BASELINES = 3
+_BASELINES = 4
 """Raised when the baselines change: figures kept under the old number are then computed anew."""
 
 

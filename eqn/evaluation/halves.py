@@ -23,8 +23,13 @@ class Halves:
 
 
 def halves(ids: Sequence[str]) -> Halves:
-    """Halve rows by the first bit of their ids' sha256; a half is never empty when there are two rows or more."""
-    first = np.fromiter((hashlib.sha256(row.encode()).digest()[0] >= 128 for row in ids), dtype=bool, count=len(ids))
-    if (len(ids) > 1 and first.all()) or not first.any():
-        first = np.arange(len(ids)) % 2 == 0
+    """Halve rows by the first bit of their ids' sha256.
+
+    Where all of a few rows fall into one half, they take turns in the order of their digests.
+    """
+    digests = [hashlib.sha256(row.encode("utf-8", "surrogatepass")).digest() for row in ids]
+    first = np.fromiter((digest[0] >= 128 for digest in digests), dtype=bool, count=len(ids))
+    if first.all() or not first.any():
+        first[:] = False
+        first[np.argsort(np.array(digests, dtype=object), kind="stable")[::2]] = True
     return Halves(choosing=np.flatnonzero(first), calibrating=np.flatnonzero(~first))

@@ -17,10 +17,11 @@ from eqn.evaluation.arrays import Floats
 
 RIDGE = 100.0
 """Chosen on out-of-fold scores of GoEmotions' train split."""
+_LEAST_RIDGE = 1.0
+"""Of the common map: labels that are told apart without error would make it endless."""
 _STEPS = 100
+_HALVINGS = 40
 _CLOSE = 1e-9
-_LONGEST = 1.0
-"""Newton's steps are cut to this length: a far step overshoots where the sigmoid is flat."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ def sigmoid(values: Floats) -> NDArray[np.float64]:
 
 def fit_recalibration(gold: Floats, outputs: Floats, *, ridge: float = RIDGE) -> Recalibration:
     """Fit the maps on `gold`, 0 or 1, and the head's `outputs`, both (rows, 28)."""
-    common = _fit(gold.ravel(), outputs.ravel(), start=np.array([1.0, 0.0]), ridge=1e-6)
+    common = _fit(gold.ravel(), outputs.ravel(), start=np.array([1.0, 0.0]), ridge=_LEAST_RIDGE)
     if common[0] <= 0:  # outputs that do not rise with the labels: nothing is to be learnt from their size
         common = np.array([1.0, 0.0])
     maps = np.stack([_fit(gold[:, i], outputs[:, i], start=common, ridge=ridge) for i in range(gold.shape[1])])
@@ -56,13 +57,23 @@ def fit_recalibration(gold: Floats, outputs: Floats, *, ridge: float = RIDGE) ->
 def _fit(gold: Floats, outputs: Floats, *, start: NDArray[np.float64], ridge: float) -> NDArray[np.float64]:
     """Give scale and shift that minimise the log loss plus `ridge` / 2 times the squared distance from `start`."""
     columns = np.stack([outputs, np.ones_like(outputs)], axis=1).astype(np.float64)
-    found = start.copy()
+
+    def cost(point: NDArray[np.float64]) -> float:
+        values = columns @ point
+        return float((np.logaddexp(0, values) - gold * values).sum() + ridge / 2 * ((point - start) ** 2).sum())
+
+    found, least = start.copy(), cost(start)
     for _ in range(_STEPS):
         probability = sigmoid(columns @ found)
         slope = columns.T @ (probability - gold) + ridge * (found - start)
         bend = (columns.T * (probability * (1 - probability))) @ columns + ridge * np.eye(2)
         step = np.linalg.solve(bend, slope)
-        found = found - step * min(1.0, _LONGEST / max(float(np.abs(step).max()), _CLOSE))
+        for _ in range(_HALVINGS):  # a whole step may overshoot where the sigmoid is flat
+            if cost(found - step) <= least:
+                break
+            step /= 2
+        found = found - step
+        least = cost(found)
         if np.abs(step).max() < _CLOSE:
             break
     return found

@@ -29,8 +29,16 @@ _SECONDS_BETWEEN_CHECKPOINTS = 60.0
 _STEPS_BETWEEN_EVENTS = 10
 _AT_ONCE = BatchPlan(rows=1024, tokens=4096)
 """What is computed together; 64 rows of 64 tokens fit."""
-_SPECIAL = 1000
-"""Ids below this one are BERT's own tokens: none of them is hidden."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Masks:
+    """What the recipe's `masking` needs to know of the tokenizer: ids."""
+
+    mask: int = 0
+    """The token behind which others are hidden."""
+    special: tuple[int, ...] = ()
+    """Tokens that are never hidden."""
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -47,8 +55,7 @@ class Stage:
     seed: int
     precision: torch.dtype
     checkpoint: Path
-    mask: int = 0
-    """Id of the token behind which the recipe's `masking` hides others."""
+    masks: Masks = dataclasses.field(default_factory=Masks)
     score: Callable[[], float] | None = None
     """Gives a score of the network as it is, higher is better; None trains to the end and takes what is there."""
     scored_by: Literal["dev", "validation"] = "dev"
@@ -153,7 +160,8 @@ class _Run:
         targets = torch.from_numpy(self.stage.targets[rows]).to(self.device)
         if self.stage.recipe.masking:
             hidden = torch.rand(ids.shape, device=self.device) < self.stage.recipe.masking
-            ids = ids.masked_fill(hidden & (ids >= _SPECIAL), self.stage.mask)
+            special = torch.tensor(self.stage.masks.special, device=self.device)
+            ids = ids.masked_fill(hidden & ~torch.isin(ids, special), self.stage.masks.mask)
         loss = share * self._loss_of(ids, mask, targets)
         loss.backward()  # type: ignore[no-untyped-call]  # torch
         return loss.detach()

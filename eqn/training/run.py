@@ -9,7 +9,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
@@ -34,11 +34,14 @@ from eqn.model.scoring import Scorer
 from eqn.quality.out_of_fold import write_scores
 from eqn.training.distributed import Team, present_team
 from eqn.training.expansion import assign_folds, expand, hold_out, smooth, without_multiple_labels
-from eqn.training.loop import Stage, fit
+from eqn.training.loop import Masks, Stage, fit
 from eqn.training.objectives import objective
 from eqn.training.progress import Listener, silent
 from eqn.training.prototypes import start_from_names
 from eqn.training.recipes import Recipe
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 _SOME = 2000
 """Training rows from which the mean answer of a network that is not trained yet is told."""
@@ -95,7 +98,7 @@ def train(order: Order, listener: Listener = silent) -> Package:
     key = training_key(order.recipe, corpus_digest=corpus.ref.digest, backbone_digest=digest, seed=order.seed)
     room = _room(order)
     finished = _finished(order.out, key)
-    if finished:
+    if finished and not (order.out_of_fold and not order.out_of_fold.exists()):  # those scores need another training
         if (room / "key").is_file() and (room / "key").read_text("utf-8") == key:
             shutil.rmtree(room)
         return finished
@@ -286,7 +289,7 @@ class _Session:
             score=check.score,
             scored_by=check.scored_by,
             team=self.team,
-            mask=self.backbone.tokenizer.token_to_id("[MASK]") or 0,
+            masks=_masks(self.backbone.tokenizer),
         )
         fit(stage, self.listener)
         return network
@@ -315,9 +318,14 @@ class _Session:
 
 
 def _stage_name(recipe: Recipe, *, fold: int, teacher: int, stage: int) -> str:
-    """Give what people read of a network of stage A."""
+    """Give what people read of a network of stage A, and MLflow takes as a name: no commas."""
     parts = [("fold", fold, recipe.folds), ("teacher", teacher, recipe.teachers), ("round", stage, recipe.rounds)]
-    return ", ".join(["stage A", *(f"{what} {at + 1} of {of}" for what, at, of in parts if of > 1)]).replace(",", "", 1)
+    return " ".join(["stage A", *(f"{what} {at + 1} of {of}" for what, at, of in parts if of > 1)])
+
+
+def _masks(tokenizer: "Tokenizer") -> Masks:
+    special = [number for number, token in tokenizer.get_added_tokens_decoder().items() if token.special]
+    return Masks(mask=tokenizer.token_to_id("[MASK]") or 0, special=tuple(special))
 
 
 def _finished(out: Path, key: str) -> Package | None:

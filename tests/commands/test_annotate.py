@@ -11,6 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from eqn.emotions import EMOTIONS
+from eqn.model import boxed
+from tests.model.boxes import tiny_box
 
 Eqn = Callable[..., Any]
 
@@ -174,12 +176,18 @@ def test_an_unknown_model_is_told(eqn: Eqn, with_models: Any, model: str) -> Non
         assert "champion (version 1)" in done.err
 
 
-def test_without_any_model_it_says_how_to_get_one(eqn: Eqn) -> None:
-    """The first thing that a newcomer tries."""
+def test_without_a_champion_the_model_in_the_box_answers_and_says_so(
+    eqn: Eqn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first thing that a newcomer tries; no database is made for it."""
+    monkeypatch.setattr(boxed, "BOX", tiny_box(tmp_path / "box").folder)
     done = eqn("annotate", "--text", "hello")
 
-    assert done.code == 2
+    assert done.code == 0
+    assert "labels: " in done.out
+    assert "Nobody is champion yet: the model in the box annotates." in done.err
     assert "eqn train" in done.err
+    assert not list(tmp_path.rglob("mlflow.db"))
 
 
 def test_a_missing_text_column_is_answered_with_those_that_are_there(

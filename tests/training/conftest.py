@@ -35,7 +35,7 @@ def one_thread_for_training() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def no_figures() -> Iterator[None]:
     """Drawing takes longer than a small training: one test looks at the figures, the others do without."""
     with pytest.MonkeyPatch.context() as patch:

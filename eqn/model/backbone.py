@@ -39,7 +39,7 @@ _TINY = {
     "vocab_size": 256, "max_position_embeddings": 512, "hidden_dropout_prob": 0.1,
 }  # fmt: skip
 _LETTERS = [chr(code) for code in range(33, 127) if not chr(code).isupper()]
-_TINY_WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *_LETTERS, *(f"##{letter}" for letter in _LETTERS)]
+_TINY_WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *_LETTERS, *(f"##{letter}" for letter in _LETTERS), "[MASK]"]
 """The tiny backbone spells: any text has tokens, and no vocabulary file is needed."""
 
 

@@ -123,7 +123,7 @@ class _Run:
         self.average = Average(stage.network, stage.recipe.averaging)
         self.objective = objective(stage.recipe)
         self.pad = stage.network.encoder.config.pad_token_id or 0
-        self._epoch, self._batches = -1, [[0]]
+        self._epoch, self._batches, self._rate = -1, [[0]], 0.0
         self._losses: list[Tensor] = []
         self._loss = float("nan")
         self._texts, self._done, self._started = 0, 0, time.monotonic()
@@ -140,8 +140,9 @@ class _Run:
         part = team.part(rows)
         team.seed(self.stage.seed, step)
         self.optimizer.zero_grad(set_to_none=True)
+        self._rate = learning_rate(step, self.steps, recipe)
         for group in self.optimizer.param_groups:
-            group["lr"] = group["rate"] * learning_rate(step, self.steps, recipe)
+            group["lr"] = group["rate"] * self._rate
         loss = torch.zeros((), device=self.device)
         # A batch of long rows is computed in pieces: the gradient is the same, the memory bounded.
         for piece in sorted_batches([self.lengths[row] for row in part], _AT_ONCE):
@@ -203,7 +204,7 @@ class _Run:
             steps=self.steps,
             epoch=place.step / self.per_epoch,
             loss=self.mean_loss(),
-            learning_rate=self.optimizer.param_groups[0]["lr"],
+            learning_rate=self._rate,
             texts_per_second=self._texts / seconds,
             seconds_left=(self.steps - place.step) * seconds / self._done,
             dev_score=place.history[-1]["score"] if checked and self.stage.scored_by == "dev" else None,

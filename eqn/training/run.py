@@ -324,8 +324,9 @@ def _stage_name(recipe: Recipe, *, fold: int, teacher: int, stage: int) -> str:
 
 
 def _masks(tokenizer: "Tokenizer") -> Masks:
-    special = [number for number, token in tokenizer.get_added_tokens_decoder().items() if token.special]
-    return Masks(mask=tokenizer.token_to_id("[MASK]") or 0, special=tuple(special))
+    special = [tokenizer.token_to_id(f"[{name}]") for name in ("PAD", "UNK", "CLS", "SEP", "MASK")]
+    known = tuple(number for number in special if number is not None)
+    return Masks(mask=tokenizer.token_to_id("[MASK]") or 0, special=known)
 
 
 def _finished(out: Path, key: str) -> Package | None:
@@ -343,6 +344,10 @@ def _require_fit(order: Order, backbone: Backbone) -> None:
     faults = []
     if padded_width(recipe.max_tokens) > positions:
         faults.append(f"max_tokens is {recipe.max_tokens}, and the backbone {backbone.name} has {positions} positions")
+    if recipe.masking and backbone.tokenizer.token_to_id("[MASK]") is None:
+        faults.append(
+            f"masking is {recipe.masking}, and the backbone {backbone.name} has no [MASK] to hide words behind"
+        )
     if recipe.folds > texts:
         faults.append(f"folds is {recipe.folds}, and {order.corpus.ref.name} has {texts} different training text(s)")
     if order.out_of_fold and recipe.folds < 2:

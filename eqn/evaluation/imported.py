@@ -31,7 +31,7 @@ THRESHOLD = 0.5
 _MAX_TOKENS = 128
 """As many as the original reads."""
 
-_IMPORT = 1
+_IMPORT = 2
 """Raised when the code here changes what an import gives."""
 
 

@@ -5,7 +5,7 @@ Vector Machines, 1999). The map rises, so it changes no ranking within an emotio
 intensities comparable: 0.2 and 0.8 promise the same share of readers in grief as in joy.
 
 A rare emotion's two numbers cannot be told from a handful of rows. All emotions are therefore fitted together first,
-and each one's own map is drawn towards the common one: a squared distance of 1 costs as much as `RIDGE` nats.
+and each one's own map is drawn towards the common one: a squared distance of 1 costs `RIDGE` / 2 nats.
 """
 
 import dataclasses

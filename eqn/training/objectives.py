@@ -33,7 +33,8 @@ def focal_loss(outputs: Tensor, targets: Tensor, *, focus: float) -> Tensor:
     between 0 and 1: Li et al., Generalized Focal Loss, 2020, eq. 4). With a focus of 0 it is binary cross-entropy.
     """
     cells = binary_cross_entropy_with_logits(outputs, targets, reduction="none")
-    return ((targets - torch.sigmoid(outputs)).abs() ** focus * cells).mean()
+    far = (targets - torch.sigmoid(outputs)).abs().clamp(min=1e-6)  # a root has no slope at 0
+    return (far**focus * cells).mean()
 
 
 def asymmetric_loss(outputs: Tensor, targets: Tensor, *, focus: float, margin: float = 0.05) -> Tensor:
@@ -58,7 +59,7 @@ def group_loss(outputs: Tensor, targets: Tensor) -> Tensor:
     members = [[INDEX[name] for name in names] for names in (*EKMAN.values(), *SENTIMENT.values())]
     nothing = torch.stack([absent[:, columns].sum(dim=1) for columns in members], dim=1)
     wanted = torch.stack([targets[:, columns].amax(dim=1) for columns in members], dim=1)
-    present = torch.log(-torch.expm1(nothing.clamp(max=-1e-6)))
+    present = torch.log(-torch.expm1(nothing.clamp(max=-1e-30)))
     return -(wanted * present + (1 - wanted) * nothing).mean()
 
 

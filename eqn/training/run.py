@@ -97,7 +97,7 @@ def train(order: Order, listener: Listener = silent) -> Package:
     digest = backbone_digest(order.backbone, cache=order.backbones, seed=order.seed)
     key = training_key(order.recipe, corpus_digest=corpus.ref.digest, backbone_digest=digest, seed=order.seed)
     room = _room(order)
-    finished = _finished(order.out, key)
+    finished = _finished(order.out, key, final=order.final)
     if finished and not (order.out_of_fold and not order.out_of_fold.exists()):  # those scores need another training
         if (room / "key").is_file() and (room / "key").read_text("utf-8") == key:
             shutil.rmtree(room)
@@ -275,14 +275,14 @@ class _Session:
             kept, held_out = hold_out(len(rows), recipe.validation_share, self.order.seed)
             check = self._validation(scorer, rows[held_out], targets)
             rows = rows[kept]
-        elif dev:
+        elif dev is not None:
             check = _Check(lambda: mean_average_precision(dev.targets(), scorer.scores(self.encoded["choosing"])))
         stage = Stage(
             name=name,
             network=network,
             ids=self._rows("train", rows).ids,
             targets=smooth(targets[rows], recipe.label_smoothing),
-            recipe=recipe if dev else recipe.of_stage_a(),
+            recipe=recipe if dev is not None else recipe.of_stage_a(),
             seed=self.order.seed * 1000 + seed,
             precision=self.precision,
             checkpoint=self.room / f"stage-{seed}.safetensors",
@@ -329,13 +329,13 @@ def _masks(tokenizer: "Tokenizer") -> Masks:
     return Masks(mask=tokenizer.token_to_id("[MASK]") or 0, special=known)
 
 
-def _finished(out: Path, key: str) -> Package | None:
+def _finished(out: Path, key: str, *, final: bool) -> Package | None:
     """Give the package that this very training wrote before it was killed, if it did."""
     try:
         package = read_package(out)
     except ArtifactRefused:
         return None
-    return package if package.training_key == key else None
+    return package if package.training_key == key and ("test" in package.metrics or not final) else None
 
 
 def _require_fit(order: Order, backbone: Backbone) -> None:

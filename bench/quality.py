@@ -138,7 +138,7 @@ def track(out: Path) -> None:
 
     settings, done = load_settings(), out / "tracked"
     for said in _results(out):
-        mark = done / f"{said['digest']}"
+        mark = done / f"{said['name']}, seed {said['seed']}"
         if mark.exists():
             continue
         facts = recipe_with(said["recipe"], said["changes"]).values() | {"seed": said["seed"]}

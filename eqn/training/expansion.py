@@ -2,7 +2,8 @@
 
 The published code (arXiv 2411.06160, eqn.py of 2025-06-26) predicts the rows on which stage A was trained, loses the
 labels of multi-label rows, and keeps targets outside [0, 1]. The recipe `eqn` predicts only rows that stage A never
-saw, keeps every gold cell at 1, and clips targets to [0, 1]; `paper` does as published, but for the lost labels.
+saw, takes the mean of label and prediction in every cell, and clips targets to [0, 1]; `paper` does as published, but
+for the lost labels.
 """
 
 import hashlib

@@ -27,7 +27,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for split in (whole.train, whole.dev, whole.test)
     )
     folder = tmp_path_factory.mktemp("model")
-    recipe = recipe_named("plain", epochs=1, least_steps=20, learning_rate=1e-2, checks=1)
+    recipe = recipe_named("plain", epochs=1, least_steps=60, learning_rate=1e-2, checks=1)
     corpus = Corpus(whole.ref, *splits)
     return train(Order(corpus=corpus, recipe=recipe, backbone="tiny", seed=0, out=folder / "0", backbones=folder)).path
 

@@ -52,7 +52,7 @@ def test_answers_come_in_the_order_of_the_texts(annotator: Annotator, texts: lis
 
     assert np.abs(together - one_by_one).max() < 5e-3
     assert np.abs(together - backwards).max() < 5e-3
-    assert np.abs(together - together[::-1]).max() > 2e-2  # a wrong order would be seen
+    assert np.abs(together - together[::-1]).max() > 5e-2
 
 
 def test_the_frame_has_a_row_for_each_text(annotator: Annotator, texts: list[str]) -> None:

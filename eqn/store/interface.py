@@ -27,7 +27,9 @@ class ObjectStore(Protocol):
         """Write `content`, whole or not at all, in place of what was there."""
 
     def copy_if_absent(self, source: str, key: str) -> bool:
-        """Give the bytes of `source` to `key`, unless it exists; True when this call did. A hard link where it can be.
+        """Give the bytes of `source` to `key`, unless it exists; True when this call did, as for `put_if_absent`.
+
+        They are linked, or copied by the service, where that is safe.
 
         Raises:
             KeyError: there is no `source`.

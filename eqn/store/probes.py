@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from eqn.errors import EqnError, StoreUnavailable
+from eqn.store.s3 import S3Store
 from eqn.store.scratch import Scratch
 
 _EVERY_BYTE = bytes(range(256)) * 16
@@ -192,6 +193,16 @@ def _copy(scratch: Scratch, faults: list[str]) -> str:
     return "Copies made by the store had the source's bytes; a taken key was left alone, a missing source refused."
 
 
+def _server_side_copy(scratch: Scratch, _: list[str]) -> str:
+    """Say how copies are made: a service that cannot be trusted with them costs time, and breaks no promise."""
+    if not isinstance(scratch.store, S3Store):
+        return "Not needed: no server keeps this store."
+    fault = scratch.store.fault_of_copies()
+    if fault:
+        return f"Not used, so that what is copied is read and sent again: {fault}."
+    return "The service copies by itself and refuses a taken key: what is copied is not sent again."
+
+
 def _every_byte(scratch: Scratch, faults: list[str]) -> str:
     for name, content in {"every byte": _EVERY_BYTE, "nothing": b"", "line ends": b"\r\n\n\r\0"}.items():
         scratch.put(f"bytes/put {name}", content)
@@ -228,6 +239,7 @@ PROBES: dict[str, Probe] = {
     "listing": _listing,
     "folders": _folders,
     "copy": _copy,
+    "server-side copy": _server_side_copy,
     "every byte": _every_byte,
     "odd keys": _odd_keys,
     "large object": _large_object,

@@ -2,6 +2,7 @@
 
 An object is built and hashed here, then put in one request: never in parts, never from a stream, so that what a broken
 writer leaves is nothing. What is read is held against the length and, where it is one, the MD5 that the service states.
+An object that is taken over is copied by the service itself, if that has proved that it keeps to the same condition.
 
 When the answer to an applied write is lost, the client asks again and meets its own object: `put_if_absent` then says
 False, and says so on purpose. Only the content can tell whose it is: a manifest carries a commit id for that.
@@ -25,6 +26,7 @@ from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 from eqn.errors import StoreUnavailable, UsageError
+from eqn.store.copies import fault_of_copies
 from eqn.store.directory import storage_errors
 from eqn.store.interface import check_key, is_key
 from eqn.store.s3_errors import NOT_THERE, code_of, invalid_bucket, no_s3, status_of, translated, without_user
@@ -36,6 +38,8 @@ ATTEMPTS = 5
 """Requests that are made before a service that cannot be reached, or is overloaded, is given up."""
 CONNECTIONS = 32
 """Connections kept open: as many threads may share a store without waiting for each other."""
+LARGEST_COPY = 5 * 10**9
+"""Bytes that S3 copies in one request."""
 
 _CONFLICTS = 10
 """Times that a put is tried again while others write the same key."""
@@ -68,6 +72,8 @@ class S3Store:
         self._start = f"{check_key(prefix)}/" if prefix else ""
         self._lock = threading.Lock()
         self._connected: Any = None
+        self._trial = threading.Lock()
+        self._fault_of_copies: str | None = None
 
     def __repr__(self) -> str:
         return f"S3Store({self._shown()!r})"
@@ -84,11 +90,25 @@ class S3Store:
         self._put(key, content)
 
     def copy_if_absent(self, source: str, key: str) -> bool:
-        """Give the bytes of `source` to `key` unless that exists; True when this call did.
+        """Give the bytes of `source` to `key` unless that exists; True when this call did, for certain.
 
-        Read and put: the services' own copy has no condition on its target that all of them honour.
+        The service copies where it can be trusted to; else, and whatever it refuses to copy, is read and put. False may
+        also mean that this call did and the answer was lost.
         """
-        return self.put_if_absent(key, self.get(source))
+        for each in (source, key):
+            check_key(each)
+        copied = None if source == key or self.fault_of_copies() else self._copy(source, key)
+        return self.put_if_absent(key, self.get(source)) if copied is None else copied
+
+    def fault_of_copies(self) -> str:
+        """Say what speaks against letting the service make copies by itself; "" when nothing does.
+
+        This is tried once, on scratch keys, when it is asked for first.
+        """
+        with self._trial:
+            if self._fault_of_copies is None:
+                self._fault_of_copies = fault_of_copies(self, self._copy)
+            return self._fault_of_copies
 
     def get(self, key: str) -> bytes:
         """Read a key; KeyError when it is not there."""
@@ -189,14 +209,46 @@ class S3Store:
             if "ETag" not in answer:
                 raise no_s3(self._shown(key))
             if _md5_of(answer) not in {None, md5.hexdigest()}:
-                raise StoreUnavailable(
-                    f"expected {self.address(key)} to hold the bytes that were sent; the service stored others.",
-                    todo="Run the same command again. If it stays so, the service or what lies before it is broken.",
-                )
+                raise self._stored_others(key)
             return True
         raise StoreUnavailable(
             f"expected to write {self.address(key)}; others wrote the same key all the time, {_CONFLICTS} times.",
             todo="Run the same command again: finished work is kept.",
+        )
+
+    def _copy(self, source: str, key: str) -> bool | None:
+        """Let the service copy; False when it refuses because `key` is there, None when it copies not at all.
+
+        Why it does not is no matter: who then reads and puts either succeeds or learns it.
+        """
+        origin, wanted = self._object(source), self._object(key)
+        with self._client(key) as client:
+            try:
+                found = client.head_object(Bucket=self.bucket, Key=origin)
+                if not found.get("ETag") or found.get("ContentLength", 0) > LARGEST_COPY:
+                    return None
+                answer = client.copy_object(
+                    Bucket=self.bucket,
+                    Key=wanted,
+                    CopySource={"Bucket": self.bucket, "Key": origin},
+                    CopySourceIfMatch=found["ETag"],
+                    IfNoneMatch="*",
+                )
+            except client.exceptions.ClientError as error:
+                # 412 is also the answer when the source has changed since.
+                return False if status_of(error) == 412 and self.exists(key) else None
+        made = {**answer, **answer.get("CopyObjectResult", {})}
+        if not made.get("ETag"):
+            return None
+        wanted_md5, md5 = _md5_of(found), _md5_of(made)
+        if wanted_md5 and md5 and md5 != wanted_md5:
+            raise self._stored_others(key)
+        return True
+
+    def _stored_others(self, key: str) -> StoreUnavailable:
+        return StoreUnavailable(
+            f"expected {self.address(key)} to hold the bytes that it was given; the service stored others.",
+            todo="Run the same command again. If it stays so, the service or what lies before it is broken.",
         )
 
     def _receive(self, key: str, sink: BinaryIO) -> str:

@@ -41,7 +41,7 @@ _MEANINGS = {
     "InvalidAccessKeyId": _Meaning("the service does not know the access key", f"Correct {_KEYS}, {_AGAIN}"),
     "InvalidToken": _EXPIRED,
     "NotImplemented": _Meaning(
-        "the service lacks what EQN builds on", "Use one that honours If-None-Match on PutObject and has CopyObject."
+        "the service lacks what EQN builds on", "Use one that honours If-None-Match on PutObject."
     ),
     "PermanentRedirect": _ELSEWHERE,
     "RequestExpired": _SKEWED,

@@ -12,7 +12,7 @@ from eqn.store.directory import DirectoryStore
 from eqn.store.interface import ObjectStore
 
 SCRATCH = "_doctor"
-"""The folder for the folders of all examinations. No dataset's name starts with an underscore."""
+"""The folder for the folders of all examinations and trials. No dataset's name starts with an underscore."""
 
 
 class Effort(NamedTuple):

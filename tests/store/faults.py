@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from urllib.parse import unquote_plus
 
-from tests.store.proxy import Action, Answer, Call, failure, unavailable, with_header
+from tests.store.proxy import Action, Answer, Call, failure, unavailable, value_of, with_header
 
 # Faults of the network and of a server under load.
 
@@ -112,6 +112,70 @@ def check_then_write(pause: float = 0.01) -> Action:
         return ignored_condition(call)
 
     return checked_too_early
+
+
+# Services that copy. Put these on copies: header="x-amz-copy-source". Moto ignores their conditions.
+
+
+def _looked_at(call: Call, path: str) -> Answer:
+    return call.proxy.ask(call.request.unconditional()._replace(method="HEAD", path=path))
+
+
+def _taken(call: Call) -> bool:
+    return call.request.header("If-None-Match") == "*" and _looked_at(call, call.request.path).status == 200
+
+
+def _changed(call: Call) -> bool:
+    source, etag = call.request.header("x-amz-copy-source"), call.request.header("x-amz-copy-source-if-match")
+    return etag is not None and value_of(_looked_at(call, f"/{source}").headers, "ETag") != etag
+
+
+def honoured_copy(call: Call) -> Answer:
+    """Keep to a copy's conditions on target and source, checked and copied in one step, as Amazon's S3 does."""
+    with _one_at_a_time:
+        return failure(412, "PreconditionFailed") if _taken(call) or _changed(call) else call.forward()
+
+
+def copy_refused_as(status: int) -> Action:
+    """Refuse a copy onto a key that is there with another status than 412; 200 claims that it was made."""
+
+    def refused(call: Call) -> Answer:
+        answer = honoured_copy(call)
+        if answer.status != 412:
+            return answer
+        etag = "<CopyObjectResult><ETag>0</ETag></CopyObjectResult>"
+        return Answer(status, [("Content-Type", "application/xml")]).resized(etag.encode() if status == 200 else b"")
+
+    return refused
+
+
+def copy_refused_and_made(call: Call) -> Answer:
+    """Answer 412 to a copy onto a key that is there, and make it."""
+    taken = _taken(call)
+    answer = call.forward()
+    return failure(412, "PreconditionFailed") if taken else answer
+
+
+def copy_checked_too_early(pause: float = 0.2) -> Action:
+    """Check whether the key is there, wait, copy: right for one copy, wrong for two at a time."""
+
+    def checked_too_early(call: Call) -> Answer:
+        if _taken(call):
+            return failure(412, "PreconditionFailed")
+        time.sleep(pause)
+        with _one_at_a_time:
+            return call.forward()
+
+    return checked_too_early
+
+
+def copy_of_nothing(call: Call) -> Answer:
+    """Answer 200 to a copy and put no bytes there."""
+    answer = honoured_copy(call)
+    if answer.status == 200:
+        kept = [(name, value) for name, value in call.request.headers if not name.lower().startswith("x-amz-copy")]
+        call.proxy.ask(call.request._replace(headers=kept).unconditional())
+    return answer
 
 
 def stale_reads(reads: int, *, after: str = "PUT DELETE", known: bool | None = None) -> Action:

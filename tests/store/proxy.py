@@ -86,6 +86,8 @@ class Entry(NamedTuple):
     """What the server answered, each time that the request was forwarded."""
     done: str
     """Name of the action; "forward" without one, "unavailable" while the proxy is down."""
+    bytes: int
+    """What the bodies of the request and of the answer hold together."""
 
 
 @dataclass
@@ -222,7 +224,8 @@ class FaultProxy:
             answer = action(call)
         finally:
             status, done = answer.status if answer else None, getattr(action, "__name__", str(action))
-            self.log.append(Entry(request.method, request.path, status, tuple(call.served), done))
+            size = len(request.body) + (len(answer.body) if answer else 0)
+            self.log.append(Entry(request.method, request.path, status, tuple(call.served), done, size))
         return answer
 
     def _action_for(self, request: Request) -> Action:

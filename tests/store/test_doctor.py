@@ -63,7 +63,7 @@ def test_a_store_that_keeps_its_promises_is_accepted(kind: str, moto_store: S3St
     assert faults_of(checks) == {}
     assert [check.name for check in checks] == [
         *("one winner", "existing key", "read after write", "read after overwrite", "read after delete", "listing"),
-        *("folders", "copy", "every byte", "odd keys", "large object", "clean up"),
+        *("folders", "copy", "server-side copy", "every byte", "odd keys", "large object", "clean up"),
     ]
     assert list(store.list("_doctor")) == []
     assert list(store.folders()) == ["letters"]
@@ -129,7 +129,7 @@ def test_a_liar_is_refused_with_the_reason(
         require_sound(checks, "s3://here")
 
     assert [check for check, reason in reasons.items() if not re.search(reason, said.get(check, ""))] == []
-    assert refused.value.what == f"expected s3://here to keep what releases rest on; {len(said)} of 12 checks failed."
+    assert refused.value.what == f"expected s3://here to keep what releases rest on; {len(said)} of 13 checks failed."
     assert refused.value.faults == tuple(f"{check}: {what}" for check, what in said.items())
     proxy.heal()
     assert everything_in(liar) == []

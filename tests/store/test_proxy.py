@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError, ConnectionClosedError, HTTPClientEr
 
 from eqn.errors import StoreUnavailable
 from tests.store import faults
-from tests.store.proxy import Action, FaultProxy
+from tests.store.proxy import Action, Call, FaultProxy
 from tests.store.servers import Service, fresh_store
 
 
@@ -52,6 +52,10 @@ class Bucket:
 
     def head(self, key: str) -> int:
         return self._status(self.client.head_object, Key=key)
+
+    def copy(self, source: str, key: str) -> int:
+        origin = {"Bucket": self.name, "Key": source}
+        return self._status(self.client.copy_object, Key=key, CopySource=origin, IfNoneMatch="*")
 
     def delete(self, key: str) -> int:
         return self._status(self.client.delete_object, Key=key)
@@ -397,6 +401,39 @@ def test_an_error_can_hide_in_a_200(bucket: Bucket, proxy: FaultProxy) -> None:
 
     assert (proxy.log[-1].status, proxy.log[-1].served) == (200, ())
     assert bucket.truth("copy") is None
+
+
+@pytest.mark.parametrize(
+    ("action", "told", "content"),
+    [
+        (Call.forward, 200, b"source"),
+        (faults.honoured_copy, 412, b"first"),
+        (faults.copy_refused_as(200), 200, b"first"),
+        (faults.copy_refused_as(304), 304, b"first"),
+        (faults.copy_refused_and_made, 412, b"source"),
+        (faults.copy_checked_too_early(0), 412, b"first"),
+        (faults.copy_of_nothing, 412, b"first"),
+    ],
+    ids=["moto", "honest", "200", "304", "412 and made", "two steps", "nothing"],
+)
+def test_services_that_copy(bucket: Bucket, proxy: FaultProxy, action: Action, told: int, content: bytes) -> None:
+    """What a copy onto a key that is there is told, and what it did; one to a free key is made."""
+    proxy.add(action, header="x-amz-copy-source")
+    bucket.put("source", b"source")
+    bucket.put("taken", b"first")
+
+    assert (bucket.copy("source", "free"), bucket.copy("source", "taken")) == (200, told)
+    made = b"" if action is faults.copy_of_nothing else b"source"
+    assert (bucket.truth("free"), bucket.truth("taken")) == (made, content)
+
+
+def test_the_log_counts_bytes(bucket: Bucket, proxy: FaultProxy) -> None:
+    """Those of bodies, in both directions."""
+    bucket.put("key", EVERY_BYTE)
+    bucket.get("key")
+    bucket.head("key")
+
+    assert [entry.bytes for entry in proxy.log] == [len(EVERY_BYTE), len(EVERY_BYTE), 0]
 
 
 def test_a_proxy_that_was_left_answers_nobody(server: str) -> None:

@@ -10,13 +10,13 @@ with its figures to experiments/results.jsonl, which can be carried to a machine
 
 import argparse
 import json
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.console import Console
 
 from eqn.corpus.goemotions import load_corpus
 from eqn.evaluation.evaluate import measure_package
@@ -88,7 +88,7 @@ def run(name: str, *, seed: int, data: Path, out: Path) -> None:
         corpus=corpus, recipe=recipe_with(recipe_name, changes), backbone="minilm", seed=seed, out=place,
         backbones=out / "backbones", final=False,
     )  # fmt: skip
-    with training_progress(sys.stderr) as listener:
+    with training_progress(Console(stderr=True)) as listener:
         package = train(order, listener)
     seconds = time.monotonic() - started
     measured = measure_package(package, corpus, "dev")

@@ -17,10 +17,14 @@ from eqn.commands.shared import (
     print_json,
     say,
 )
-from eqn.errors import UsageError
+from eqn.errors import EqnError, UsageError
+from eqn.exits import complain
 from eqn.records import as_json
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from eqn.corpus.goemotions import Corpus
     from eqn.evaluation.intervals import Difference
     from eqn.evaluation.metrics import Evaluation
     from eqn.model.package import Package
@@ -46,7 +50,8 @@ OutOfFold = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="With --out: also write the train rows' out-of-fold scores of stage A, for eqn quality label-issues.",
+        help="With --out: also write the train rows' out-of-fold scores of stage A to this new file, "
+        "for eqn quality label-issues.",
         show_default=False,
     ),
 ]
@@ -138,7 +143,8 @@ def evaluate(
 ) -> None:
     """Evaluate a model on a split: precision, recall, F1, average precision, Brier, calibration error.
 
-    The test split is for the report at the end: what is compared and chosen on dev stays a fair report on it.
+    The test split is for the report at the end: what is compared and chosen on dev stays a fair report on it. Who looks
+    at it leaves a note: the run of a registered model says in MLflow when, on which corpus and how often.
 
     In brackets stand 95 % bootstrap intervals. With --against, the intervals of the differences say whether the rows
     tell the two models apart.
@@ -167,6 +173,8 @@ def evaluate(
         require_drawable(figures)
     packages, corpus = _packages_by_name(model, against), corpus_in(data)
     measured = {name: measure_package(package, corpus, split) for name, package in packages.items()}
+    if split == "test":
+        _note_on_runs(packages.values(), corpus)
     (name, first), *others = measured.items()
     differences = {
         other: paired_difference(first.gold, (first.scores, first.thresholds), (second.scores, second.thresholds))
@@ -248,6 +256,24 @@ def _packages_by_name(model: str, against: str | None) -> "dict[str, Package]":
     if len(set(names)) < len(names):
         names = [f"{name} {package.digest[:8]}" for name, package in zip(names, packages, strict=True)]
     return dict(zip(names, packages, strict=True))
+
+
+def _note_on_runs(packages: "Iterable[Package]", corpus: "Corpus") -> None:
+    """Note in MLflow that registered models were measured on test; where that fails people are told, and get figures.
+
+    Where the pipeline is not installed no model is registered.
+    """
+    try:
+        from eqn.registry.final_reports import note_evaluation
+        from eqn.settings import load_settings
+
+        settings = load_settings()
+        for package in packages:
+            note_evaluation(package.digest, corpus.ref.digest, settings)
+    except ModuleNotFoundError:
+        return
+    except EqnError as error:
+        complain(f"this evaluation on test could not be noted in MLflow, where models are registered: {error}")
 
 
 def _evaluation_facts(

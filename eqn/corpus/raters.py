@@ -34,7 +34,7 @@ from eqn.corpus.lines import TextFile
 from eqn.corpus.rows import Fault, good_or_faulty
 from eqn.emotions import EMOTIONS
 from eqn.errors import DataRefused, UsageError
-from eqn.store.directory import DirectoryStore
+from eqn.store.new_file import write_new
 
 RATERS_COLUMN = "raters"
 UNCLEAR_COLUMN = "unclear"
@@ -171,16 +171,7 @@ def write(table: Any, path: Path) -> None:
 
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd")
-    content = buffer.getvalue()
-    try:
-        written = DirectoryStore(path.parent).put_if_absent(path.name, content)
-    except ValueError as error:
-        raise UsageError(f"expected the path of a file to write; got {str(path)!r}.") from error
-    if not written and not (path.is_file() and path.read_bytes() == content):
-        raise UsageError(
-            f"expected no file {path}, or the same one; it is another and stays as it is.",
-            todo="Move it away, or choose another --out.",
-        )
+    write_new(path, buffer.getvalue())
 
 
 class _Reading:

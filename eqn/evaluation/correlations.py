@@ -1,23 +1,21 @@
 """Pearson and Spearman correlations with people's scores, and their bootstrap intervals over rows.
 
-The intervals are made as those of `eqn.evaluation.intervals`: rows are drawn anew with replacement, a draw is an
-integer weight for each row, and the middle 95 % of the draws' figures are the interval. For Spearman the rows are
-ranked anew in each draw.
+The intervals are made as those of `eqn.evaluation.intervals`: the middle 95 % of the figures of many draws of the rows.
+For Spearman the rows are ranked anew in each draw.
 """
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from eqn.evaluation.arrays import Floats
+from eqn.evaluation.draws import row_draws
 from eqn.evaluation.intervals import RESAMPLES, Interval, interval
 
 _SEED = 20_251_121
 """Any number: the same rows and scores always give the same intervals."""
-_CELLS = 1_000_000
-"""Weights held at a time: 8 MB."""
 _NO_SPREAD = 1e-10
 """A variance below this share of all rows' variance is what rounding leaves of 0."""
 
@@ -59,7 +57,8 @@ def correlate(
     once = np.ones((len(gold), 1))
     ranked = {name: _Ranked(values) for name, values in readouts.items()}
     ranked_gold = _Ranked(gold)
-    for weights in (once, *_draws(len(gold), draws_of, resamples)):
+    drawn = row_draws(len(gold), resamples, seed=[_SEED, *draws_of.encode()], dtype=np.float64)
+    for weights in itertools.chain([once], drawn):
         gold_ranks = ranked_gold.ranks(weights)
         for name, values in readouts.items():
             plain = _coefficients(_standard(gold)[:, None], _standard(values)[:, None], weights)
@@ -114,14 +113,3 @@ def _standard(values: Floats) -> Floats:
     values = np.asarray(values, dtype=np.float64)
     constant = values.min() == values.max()
     return np.zeros_like(values) if constant else (values - values.mean()) / values.std()
-
-
-def _draws(rows: int, name: str, resamples: int) -> Iterator[NDArray[np.float64]]:
-    """Draw the rows `resamples` times; however many draws are held at a time, they are the same."""
-    generator = np.random.default_rng([_SEED, *name.encode()])
-    at_once = max(1, _CELLS // max(rows, 1))
-    for start in range(0, resamples, at_once):
-        weights = np.empty((rows, min(at_once, resamples - start)))
-        for draw in range(weights.shape[1]):
-            weights[:, draw] = np.bincount(generator.integers(rows, size=rows), minlength=rows)
-        yield weights

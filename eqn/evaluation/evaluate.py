@@ -44,13 +44,10 @@ def measure_package(package: Package, corpus: Corpus, split: str) -> Measured:
         ArtifactRefused: the package's weights cannot be used.
 
     """
-    from eqn.model.network import best_device, fast_precision
-    from eqn.model.scoring import Scorer
+    from eqn.model.inference import fast_scorer
 
     held_out = split_to_report(corpus, split)
-    network, tokenizer = load_network(package)
-    device = best_device()
-    scorer = Scorer(network.to(device), tokenizer, max_tokens=package.max_tokens, precision=fast_precision(device))
+    scorer = fast_scorer(*load_network(package), max_tokens=package.max_tokens)
     gold, scores = held_out.targets(), scorer.scores(scorer.encode(held_out.texts))
     thresholds = np.array([package.thresholds[name] for name in EMOTIONS])
     prior = corpus.train.targets().mean(axis=0)

@@ -127,11 +127,9 @@ def _measured(
     corpus: Corpus,
     report: Callable[[int, int], None] | None,
 ) -> _Measured:
-    from eqn.model.network import best_device, fast_precision
-    from eqn.model.scoring import Scorer
+    from eqn.model.inference import fast_scorer
 
-    device = best_device()
-    scorer = Scorer(network.to(device), tokenizer, max_tokens=max_tokens, precision=fast_precision(device))
+    scorer = fast_scorer(network, tokenizer, max_tokens=max_tokens)
     splits = [split_to_report(corpus, name) for name in ("dev", "test")]
     scores = {split.name: scorer.scores(scorer.encode(split.texts), report=report) for split in splits}
     tuned = tune(corpus.dev.ids, corpus.dev.targets(), scores["dev"], log_odds=False)

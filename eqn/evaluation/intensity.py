@@ -105,17 +105,14 @@ def measure_intensity(
         ArtifactRefused: the package's weights cannot be used.
 
     """
-    from eqn.model.network import best_device, fast_precision
-    from eqn.model.scoring import Scorer
+    from eqn.model.inference import fast_scorer
 
     if fitting is None and not any(target == VALENCE or target in INDEX for target in data.gold):
         raise UsageError(
             f"expected an emotion or valence; {', '.join(data.gold)} cannot be read off the 28 intensities.",
             todo="Fit a probe on other scored texts with --probe.",
         )
-    network, tokenizer = load_network(package)
-    device = best_device()
-    scorer = Scorer(network.to(device), tokenizer, max_tokens=package.max_tokens, precision=fast_precision(device))
+    scorer = fast_scorer(*load_network(package), max_tokens=package.max_tokens)
     z = logits(scorer.scores(scorer.encode(data.texts), report=report))
     probed = None
     if fitting is not None:

@@ -5,7 +5,7 @@ the interval holds the middle 95 % of the figures (the percentile interval: Efro
 Bootstrap, 1993, chapter 13). It says what the choice of test rows does, and nothing about training again with another
 seed. Thresholds and scores stay as they are: they come from other rows.
 
-A draw is an integer weight for each row, so that no row is ever copied: `weights` is (rows, draws).
+A draw is an integer weight for each row (see `eqn.evaluation.draws`): `weights` is (rows, draws).
 
 The calibration error has no interval here: noise only ever adds to a mean of absolute differences, so that the figures
 of the draws lie above the figure itself.
@@ -18,16 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eqn.evaluation.arrays import Flags, Floats, ratio
+from eqn.evaluation.draws import row_draws
 
 RESAMPLES = 1000
 _SHARE = 0.95
 _SEED = 20_251_120
 """Any number: the same rows and scores always give the same intervals."""
-_CELLS = 2_000_000
-"""Weights held at a time: 8 MB."""
 
 Weights = NDArray[np.float32]
-"""How often each row was drawn; whole numbers, of which float32 holds and adds every one below 2^24."""
+"""How often each row was drawn."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -134,15 +133,7 @@ def summary_intervals(drawn: Drawn) -> Mapping[str, Interval]:
 
 
 def _draws(gold: Floats, resamples: int) -> Iterator[Weights]:
-    """Draw the rows `resamples` times; however many draws are held at a time, they are the same."""
-    rows = len(gold)
-    generator = np.random.default_rng(_SEED)
-    at_once = max(1, _CELLS // max(rows, 1))
-    for start in range(0, resamples, at_once):
-        weights = np.empty((rows, min(at_once, resamples - start)), dtype=np.float32)
-        for draw in range(weights.shape[1]):
-            weights[:, draw] = np.bincount(generator.integers(rows, size=rows), minlength=rows)
-        yield weights
+    return row_draws(len(gold), resamples, seed=_SEED, dtype=np.float32)
 
 
 def _joined(draws: Sequence[Drawn]) -> Drawn:

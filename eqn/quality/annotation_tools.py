@@ -26,7 +26,7 @@ from xml.sax.saxutils import quoteattr
 from eqn.emotions import EMOTIONS, MEANINGS
 from eqn.errors import UsageError
 from eqn.quality.label_issues import LabelIssue
-from eqn.quality.new_files import write_new
+from eqn.store.new_file import write_new
 
 if TYPE_CHECKING:
     from eqn.corpus.goemotions import Split

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from eqn.errors import UsageError
 from eqn.quality.label_issues import LabelIssue
-from eqn.quality.new_files import write_new
+from eqn.store.new_file import write_new
 
 if TYPE_CHECKING:
     from eqn.corpus.goemotions import Split

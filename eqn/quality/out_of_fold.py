@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 from eqn.corpus.contract import ID_COLUMN, TEXT_COLUMN
 from eqn.emotions import EMOTIONS, order_from
 from eqn.errors import ArtifactRefused, UsageError
-from eqn.quality.new_files import write_new
+from eqn.store.new_file import write_new
 
 if TYPE_CHECKING:  # importing this needs neither numpy nor pyarrow
     import numpy as np

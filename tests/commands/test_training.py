@@ -10,6 +10,8 @@ import pytest
 from eqn.corpus.goemotions import load_corpus
 from eqn.model.package import FIGURES
 from eqn.quality.out_of_fold import read_scores
+from eqn.registry.connection import connect
+from eqn.settings import load_settings
 
 Eqn = Callable[..., Any]
 
@@ -105,6 +107,20 @@ def test_out_of_fold_scores_are_written_beside_a_package(eqn: Eqn, corpus_folder
     assert not (elsewhere / "elsewhere.parquet").exists()
 
 
+def test_a_file_that_is_there_is_refused_before_training(eqn: Eqn, corpus_folder: Path, elsewhere: Path) -> None:
+    """Exit code 2 with what to do; the file stays, and nothing is trained or written."""
+    (elsewhere / "scores.parquet").write_text("mine")
+    options = ["--data", corpus_folder, "--backbone", "tiny", "--recipe", "quick", "--set", "folds=2"]
+    done = eqn("train", *options, "--out", "mine", "--out-of-fold", "scores.parquet")
+
+    assert (done.code, done.out) == (2, "")
+    assert "expected no file scores.parquet; there is one" in done.err
+    assert "choose another name" in done.err
+    assert "step" not in done.err
+    assert [path.name for path in elsewhere.iterdir()] == ["scores.parquet"]
+    assert (elsewhere / "scores.parquet").read_text() == "mine"
+
+
 def test_fields_of_a_recipe_are_changed_by_name(eqn: Eqn, corpus_folder: Path, elsewhere: Path) -> None:
     """Each --set counts, and the card of the model says what it was trained with."""
     options = ["--data", corpus_folder, "--backbone", "tiny", "--recipe", "quick"]
@@ -150,6 +166,52 @@ def test_evaluating_gives_every_figure(
     assert {name: facts[name] for name in figures} == pytest.approx(figures)
     assert facts["n"] == 28
     assert len(facts["evaluation"]["emotions"]["labels"]) == 28
+
+
+def _test_notes() -> dict[str, dict[str, str]]:
+    """Give what the runs of the state folder in use say of evaluations on test, by the name of their seed."""
+    client = connect(load_settings())
+    runs = client.search_runs([client.get_experiment_by_name("eqn").experiment_id])
+    return {
+        run.data.params["seed"]: {name: tag for name, tag in run.data.tags.items() if name.startswith("eqn.test_")}
+        for run in runs
+    }
+
+
+def test_the_runs_of_models_that_are_measured_on_test_say_so(eqn: Eqn, with_models: Any, corpus_folder: Path) -> None:
+    """Of both models, by whatever name they are called; a look at dev, or at a model of nobody's, leaves no note."""
+    call, digest = ["evaluate", "--data", corpus_folder, "--split", "test"], load_corpus(corpus_folder).ref.digest
+    before = {seed: int(notes.get("eqn.test_evaluations", "0")) for seed, notes in _test_notes().items()}
+    done = eqn(*call, "champion", "--against", "2")
+    by_path = eqn(*call, with_models.package)
+
+    assert (done.code, done.err, by_path.code, by_path.err) == (0, "", 0, "")
+    notes = _test_notes()
+    assert {seed: int(found["eqn.test_evaluations"]) - before[seed] for seed, found in notes.items()} == {
+        "0": 2,
+        "1": 1,
+    }
+    assert {found["eqn.test_corpus"] for found in notes.values()} == {digest}
+
+    train = ["train", "--data", corpus_folder, "--backbone", "tiny", "--recipe", "quick", "--seed", "7"]
+    assert eqn(*train, "--out", "mine").code == 0
+    for quiet in (eqn(*call, "mine"), eqn("evaluate", "champion", "--data", corpus_folder)):
+        assert (quiet.code, quiet.err) == (0, "")
+    assert _test_notes() == notes
+
+
+def test_an_evaluation_on_test_that_cannot_be_noted_is_one_all_the_same(
+    eqn: Eqn, state: Any, corpus_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The figures come, and a message says that and why the server was not told."""
+    monkeypatch.setenv("EQN_TRACKING_URI", "http://127.0.0.1:9")  # where nobody listens
+    done = eqn("evaluate", state.package, "--data", corpus_folder, "--split", "test", "--json")
+
+    assert done.code == 0
+    assert done.json()["macro_f1"] == state.trained[0].json()["metrics"]["test"]["macro_f1"]
+    assert "this evaluation on test could not be noted in MLflow" in done.err
+    assert "http://127.0.0.1:9 cannot be reached" in done.err
+    assert "Traceback" not in done.err
 
 
 def test_an_evaluation_is_a_table_for_people(eqn: Eqn, state: Any, corpus_folder: Path) -> None:

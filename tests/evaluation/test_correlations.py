@@ -1,5 +1,6 @@
 """Promises about correlations with people's scores: they are SciPy's, on the rows and on every draw of them."""
 
+import weakref
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import pearsonr, spearmanr
 
-from eqn.evaluation import correlations
+from eqn.evaluation import correlations, draws
 from eqn.evaluation.correlations import Correlated, correlate, mean_of
 
 Pair = tuple[NDArray[np.float64], NDArray[np.float64]]
@@ -42,7 +43,7 @@ def test_a_draws_coefficients_are_scipys_on_the_copied_rows(monkeypatch: pytest.
     gold, readout = made_up(60, seed=1, decimals=1)
     picked = [np.random.default_rng(number).integers(60, size=60) for number in range(8)]
     weights = np.stack([np.bincount(rows, minlength=60) for rows in picked], axis=1).astype(float)
-    monkeypatch.setattr(correlations, "_draws", lambda *_: iter([weights[:, :5], weights[:, 5:]]))
+    monkeypatch.setattr(correlations, "row_draws", lambda *_, **__: iter([weights[:, :5], weights[:, 5:]]))
     found = one(gold, readout)
     for number, rows in enumerate(picked):
         assert found.drawn_pearson[number] == pytest.approx(pearsonr(gold[rows], readout[rows])[0])
@@ -62,7 +63,7 @@ def test_the_same_rows_give_the_same_intervals_however_many_draws_are_held(monke
     """To the last digit; rows of another name are drawn independently."""
     gold, readout = made_up(50, seed=3)
     first, again = one(gold, readout), one(gold, readout)
-    monkeypatch.setattr(correlations, "_CELLS", 7 * 50)
+    monkeypatch.setattr(draws, "_BYTES", 7 * 50 * 8)
     pieces = one(gold, readout)
     assert first.figures() == again.figures()
     np.testing.assert_allclose(pieces.drawn_pearson, first.drawn_pearson, rtol=1e-12)
@@ -70,6 +71,23 @@ def test_the_same_rows_give_the_same_intervals_however_many_draws_are_held(monke
     other = correlate(gold, {"it": readout}, draws_of="other rows")["it"]
     assert other.pearson == first.pearson
     assert (other.drawn_pearson != first.drawn_pearson).any()
+
+
+def test_draws_are_held_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that were counted are let go before many others are made."""
+    gold, readout = made_up(50, seed=3)
+    held: list[weakref.ref[Any]] = []
+
+    def watched(*arguments: Any, **options: Any) -> Any:
+        for weights in draws.row_draws(*arguments, **options):
+            held.append(weakref.ref(weights))
+            yield weights
+            assert sum(weights_of() is not None for weights_of in held) <= 2
+
+    monkeypatch.setattr(correlations, "row_draws", watched)
+    monkeypatch.setattr(draws, "_BYTES", 7 * 50 * 8)
+    one(gold, readout, resamples=70)
+    assert len(held) == 10
 
 
 def test_readouts_of_the_same_rows_are_measured_on_the_same_draws() -> None:

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, f1_score
 
 from eqn.emotions import EMOTIONS
-from eqn.evaluation import intervals
-from eqn.evaluation.intervals import bootstrap, drawn_figures, interval, paired_difference
+from eqn.evaluation import draws
+from eqn.evaluation.intervals import Interval, bootstrap, drawn_figures, interval, paired_difference
 from eqn.evaluation.metrics import evaluate_scores
 
 Case = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float64]]
@@ -107,7 +107,7 @@ def test_the_same_rows_give_the_same_intervals_however_many_draws_are_held(
     """To the last digit: the bound on memory changes no figure."""
     gold, scores, thresholds = case
     evaluation = evaluate_scores(gold, scores, thresholds=thresholds, prior=HALVES, resamples=60)
-    monkeypatch.setattr(intervals, "_CELLS", 7 * 90)
+    monkeypatch.setattr(draws, "_BYTES", 7 * 90 * 4)
     again = evaluate_scores(gold, scores, thresholds=thresholds, prior=HALVES, resamples=60)
     assert again.intervals == evaluation.intervals
     assert again.f1_intervals == evaluation.f1_intervals
@@ -121,7 +121,7 @@ def test_a_draw_without_the_label_is_left_out() -> None:
     scores = np.linspace(0.9, 0.1, 3, dtype=np.float32)[:, None] * np.ones((1, 28), dtype=np.float32)
     drawn = bootstrap(gold, scores, thresholds=HALVES)
     assert 0.2 < np.isnan(drawn.map).mean() < 0.4  # (2/3)^3 of the draws
-    assert interval(drawn.map) == intervals.Interval(1.0, 1.0)
+    assert interval(drawn.map) == Interval(1.0, 1.0)
     nothing = interval(bootstrap(np.zeros_like(gold), scores, thresholds=HALVES).map)
     assert np.isnan([nothing.low, nothing.high]).all()
 
@@ -132,7 +132,7 @@ def test_a_model_differs_from_itself_by_nothing() -> None:
     found = paired_difference(gold, (scores, HALVES), (scores, HALVES))
     assert found.keys() == {"macro_f1", "map"}
     for difference in found.values():
-        assert (difference.value, difference.interval) == (0, intervals.Interval(0, 0))
+        assert (difference.value, difference.interval) == (0, Interval(0, 0))
         assert "these rows do not tell the two apart" in str(difference)
 
 

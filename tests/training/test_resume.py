@@ -280,3 +280,31 @@ def test_predictions_of_finished_folds_are_kept(tmp_path: Path, toy_order: Order
     kept = np.load(tmp_path / "model.training" / "fold-0.npy", allow_pickle=False)
     assert kept.shape == (30, 28)
     assert not (tmp_path / "model.training" / "fold-1.npy").exists()
+
+
+def test_a_training_that_was_killed_after_its_out_of_fold_scores_knows_them_again(
+    tmp_path: Path, toy_order: OrderMaker, undisturbed_digest: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their file is no obstacle to going on, unless somebody has put another one there."""
+    order = toy_order(out_of_fold=tmp_path / "scores.parquet")
+
+    def stopped(*_: object, **__: object) -> None:
+        raise Stopped
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "write_package", stopped)
+        with pytest.raises(Stopped):
+            train(order)
+    assert order.out_of_fold is not None
+    written = order.out_of_fold.read_bytes()
+
+    heard: list[Event] = []
+    order.out_of_fold.write_bytes(b"somebody's")
+    with pytest.raises(UsageError, match="there is one, and it stays as it is"):
+        train(order, heard.append)
+    assert heard == []
+
+    order.out_of_fold.write_bytes(written)
+    assert train(order).digest == undisturbed_digest
+    assert order.out_of_fold.read_bytes() == written
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "scores.parquet"]

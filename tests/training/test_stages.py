@@ -76,6 +76,32 @@ def test_out_of_fold_scores_that_cannot_be_had_are_refused_before_anything_is_tr
     assert not file.exists()
 
 
+def test_a_file_in_the_place_of_the_out_of_fold_scores_is_refused_before_anything_is_trained(
+    toy_order: OrderMaker, tmp_path: Path
+) -> None:
+    """Somebody's notes, scores of another training, a folder: each stays as it is, and no folder for resuming appears.
+
+    Where the package stands already, a file that holds no such scores is not passed over either.
+    """
+    file, notes, heard = tmp_path / "scores.parquet", tmp_path / "notes", list[Event]()
+    recipe = Recipe(name="plain", max_tokens=32, least_steps=4, epochs=1, folds=2)
+    notes.write_text("mine", "utf-8")
+    first = toy_order(recipe=recipe, out=tmp_path / "first", out_of_fold=file)
+    package, scores = train(first), file.read_bytes()
+
+    other = toy_order(recipe=recipe, out=tmp_path / "other", seed=4)
+    for taken in (file, notes, tmp_path):
+        with pytest.raises(UsageError, match=f"expected no file {taken}; there is one"):
+            train(dataclasses.replace(other, out_of_fold=taken), heard.append)
+    with pytest.raises(UsageError, match=f"expected no file {notes}; there is one"):
+        train(dataclasses.replace(first, out_of_fold=notes), heard.append)
+    assert train(first, heard.append) == package
+
+    assert not heard
+    assert (file.read_bytes(), notes.read_text("utf-8")) == (scores, "mine")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["first", "notes", "scores.parquet"]
+
+
 @pytest.mark.parametrize("folds", [2, 3])
 def test_every_rows_energy_comes_from_the_network_that_never_saw_it(
     toy_order: OrderMaker, trained_stages: Stages, folds: int

@@ -96,6 +96,11 @@ class Settings(_Section):
         return self.home / "data_docs"
 
     @property
+    def back_ends(self) -> Path:
+        """Where the measured choices of back ends are kept."""
+        return self.home / "back_ends"
+
+    @property
     def prefect_home(self) -> Path:
         """State of Prefect's embedded server."""
         return self.home / "prefect"

@@ -17,14 +17,15 @@ from eqn.corpus.goemotions import load_corpus
 from eqn.emotions import EMOTIONS
 from eqn.evaluation.card import model_card
 from eqn.evaluation.final import split_to_report
+from eqn.evaluation.int8 import OBSERVED, int8_facts
 from eqn.evaluation.metrics import evaluate_scores
 from eqn.evaluation.tuning import tune
 from eqn.model.backbone import load_backbone
 from eqn.model.boxed import BOX, CARD, DELTA, DESCRIPTION
 from eqn.model.delta import make_delta, merge_delta
-from eqn.model.network import EmotionNetwork, best_device, fast_precision
+from eqn.model.inference import fast_scorer
+from eqn.model.network import EmotionNetwork
 from eqn.model.package import Description, load_network, read_package
-from eqn.model.scoring import Scorer
 from eqn.model.weights import write_tensors
 from eqn.training.recipes import EQN
 
@@ -47,8 +48,7 @@ def make_box(package_path: Path, data: Path, *, rank: int, box: Path = BOX) -> d
 
     small = EmotionNetwork(backbone.encoder, pooling=network.pooling, dropout=0.0, output=network.output)
     small.load_state_dict(merge_delta(base, delta))
-    device = best_device()
-    scorer = Scorer(small.to(device), tokenizer, max_tokens=package.max_tokens, precision=fast_precision(device))
+    scorer = fast_scorer(small, tokenizer, max_tokens=package.max_tokens)
     dev = corpus.dev
     tuned = tune(dev.ids, dev.targets(), scorer.outputs(scorer.encode(dev.texts)), log_odds=True)
     assert tuned.recalibration is not None  # noqa: S101  log odds were said
@@ -70,8 +70,12 @@ def make_box(package_path: Path, data: Path, *, rank: int, box: Path = BOX) -> d
             "metrics": {name: evaluation.summary() for name, evaluation in evaluations.items()},
             "calibration": tuned.calibration_facts(),
             "conformal": tuned.conformal_facts(),
+            "int8": int8_facts(
+                small, tokenizer, corpus.train.texts[:OBSERVED], dev,
+                thresholds=tuned.thresholds, max_tokens=package.max_tokens,
+            ),
         }
-    )
+    )  # fmt: skip
     box.mkdir(parents=True, exist_ok=True)
     write_tensors(box / DELTA, delta)
     (box / DESCRIPTION).write_text(json.dumps(dataclasses.asdict(description), indent=2) + "\n", "utf-8")

@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 from eqn.annotation.uncertainty import CONFORMAL_COLUMN, ENTROPY_COLUMN, Uncertainty, conformal_of, uncertainty_of
 from eqn.corpus.contract import INTENSITY_DECIMALS
 from eqn.emotions import EMOTIONS
-from eqn.model.package import Package, load_network, read_package
+from eqn.evaluation.conformal import Conformal
+from eqn.model.package import Package, read_package
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from eqn.model.scoring import Scorer
+    from eqn.annotation.back_ends import BackEnd, Computing
+    from eqn.model.encoding import Encoded
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -38,45 +40,43 @@ class Annotation:
 
 
 class Annotator:
-    """Annotates texts with one model on one device."""
+    """Annotates texts with one model on one back end."""
 
-    def __init__(self, package: Package, scorer: "Scorer") -> None:
+    def __init__(self, package: Package, back_end: "BackEnd") -> None:
         self.package = package
-        self._scorer = scorer
+        self._back_end = back_end
         # As float32, like the scores: 0.35 would else be above a score of 0.35.
         self._thresholds = np.array([package.thresholds[name] for name in EMOTIONS], dtype=np.float32)
 
     def __repr__(self) -> str:
-        return (
-            f"Annotator({self.package.recipe.get('name')!r}, {self.package.digest[:12]}, {self.options['precision']})"
-        )
+        return f"Annotator({self.package.recipe.get('name')!r}, {self.package.digest[:12]}, {self._back_end.name!r})"
 
     @classmethod
-    def load(cls, path: Path | str) -> "Annotator":
+    def load(cls, path: Path | str, *, back_end: str | None = None, threads: int | None = None) -> "Annotator":
         """Load the package in the directory `path` onto the best device here.
+
+        `back_end` is one of `eqn.annotation.back_ends.NAMES`; without it the first of them that can be used here is
+        taken. `threads` computes that many blocks of texts at once, as many as torch uses without it.
 
         Raises:
             ArtifactRefused: the package is not whole, or not one.
+            UsageError: the back end cannot be used here, or not with this package.
 
         """
-        from eqn.model.network import best_device, fast_precision
-        from eqn.model.scoring import Scorer
+        from eqn.annotation.back_ends import BackEnd, assumed_back_end
 
         package = read_package(Path(path))
-        network, tokenizer = load_network(package)
-        device = best_device()
-        network.to(device)
-        scorer = Scorer(network, tokenizer, max_tokens=package.max_tokens, precision=fast_precision(device))
-        return cls(package, scorer)
+        return cls(package, BackEnd(back_end or assumed_back_end(package), package, threads=threads))
+
+    @property
+    def name(self) -> str:
+        """Give the name of the back end."""
+        return self._back_end.name
 
     @property
     def options(self) -> dict[str, Any]:
         """Give what, beside text and model, can move a score's last digits; part of a job's identity."""
-        return {
-            "back_end": f"torch {self._scorer.device.type}",
-            "precision": str(self._scorer.precision).removeprefix("torch."),
-            "batches": str(self._scorer.plan),
-        }
+        return self._back_end.options
 
     def scores(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Give the intensities of `texts`, (texts, 28) in [0, 1], rounded to 4 decimals."""
@@ -96,18 +96,15 @@ class Annotator:
             UsageError: `uncertainty` of a model that brings no limits for conformal sets.
 
         """
+        return self.start(texts, uncertainty=uncertainty).result(report)
+
+    def start(self, texts: Sequence[str], *, uncertainty: bool = False) -> "Pending":
+        """Encode `texts` and start to annotate them; several may be under way. Raises what `annotation` raises."""
         if isinstance(texts, str):
             raise TypeError(f"expected a list of texts, got one string; annotate([{texts[:20]!r}...]) is meant")
         conformal = conformal_of(self.package) if uncertainty else None
-        encoded = self._scorer.encode(texts)
-        exact = self._scorer.scores(encoded, report=report)
-        scores = np.round(exact, INTENSITY_DECIMALS)
-        return Annotation(
-            scores=scores,
-            truncated=encoded.truncated,
-            labels=self._labels(scores),
-            uncertainty=uncertainty_of(exact, conformal) if conformal else None,
-        )
+        encoded = self._back_end.encode(texts)
+        return Pending(self, encoded, self._back_end.start(encoded), conformal)
 
     def annotate(self, texts: Sequence[str], *, uncertainty: bool = False) -> "pd.DataFrame":
         """Annotate `texts` into a DataFrame: text, the 28 intensities, labels, truncated. Needs pandas.
@@ -126,9 +123,43 @@ class Annotator:
         found = {ENTROPY_COLUMN: done.uncertainty.entropy, CONFORMAL_COLUMN: done.uncertainty.conformal}
         return frame.assign(**found)
 
-    def _labels(self, scores: NDArray[np.float32]) -> list[list[str]]:
+    def labels(self, scores: NDArray[np.float32]) -> list[list[str]]:
+        """Give the emotions whose intensity reaches its threshold, strongest first, for each row of (texts, 28)."""
         passing = scores >= self._thresholds
         return [
             sorted((EMOTIONS[i] for i in np.flatnonzero(flags)), key=lambda name: -row[EMOTIONS.index(name)])
             for flags, row in zip(passing, scores, strict=True)
         ]
+
+
+class Pending:
+    """Texts that are being annotated."""
+
+    def __init__(
+        self, annotator: Annotator, encoded: "Encoded", blocks: "list[Computing]", conformal: Conformal | None
+    ) -> None:
+        self._annotator, self._encoded, self._blocks, self._conformal = annotator, encoded, blocks, conformal
+
+    def result(self, report: Callable[[int, int], None] | None = None) -> Annotation:
+        """Wait for the annotation; `report(texts, tokens)` hears of each block. After an error no more is computed."""
+        exact = np.empty((len(self._encoded.ids), len(EMOTIONS)), dtype=np.float32)
+        try:
+            for computing in self._blocks:
+                exact[computing.block.rows] = computing.future.result().numpy()
+                if report:
+                    report(len(computing.block.rows), computing.block.tokens)
+        except BaseException:
+            self.cancel()
+            raise
+        scores = np.round(exact, INTENSITY_DECIMALS)
+        return Annotation(
+            scores=scores,
+            truncated=self._encoded.truncated,
+            labels=self._annotator.labels(scores),
+            uncertainty=uncertainty_of(exact, self._conformal) if self._conformal else None,
+        )
+
+    def cancel(self) -> None:
+        """Compute no more blocks than those that were begun."""
+        for computing in self._blocks:
+            computing.future.cancel()

@@ -1,5 +1,6 @@
 """A shard: some consecutive rows of one input file, annotated and written as Parquet. The same rows, the same bytes."""
 
+import dataclasses
 import io
 from typing import TYPE_CHECKING
 
@@ -10,10 +11,34 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from eqn.annotation.annotator import Annotator
+    from eqn.annotation.annotator import Annotator, Pending
 
 ROWS = 8192
 """Input rows of a shard; part of every job's identity, because batches do not cross shards."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class StartedShard:
+    """A shard whose annotation was started."""
+
+    rows: "pa.Table"
+    schema: "pa.Schema"
+    pending: "Pending"
+
+    def table(self, report: "Callable[[int, int], None] | None" = None) -> "pa.Table":
+        """Wait for the annotated table; `report(rows, tokens)` hears of each finished block."""
+        return annotated_table(self.rows, self.pending.result(report), self.schema)
+
+    def cancel(self) -> None:
+        """Compute no more of it than was begun."""
+        self.pending.cancel()
+
+
+def start_shard(
+    rows: "pa.Table", schema: "pa.Schema", annotator: "Annotator", *, uncertainty: bool = False
+) -> StartedShard:
+    """Start to annotate `rows` (id, text, other columns) into a table of `schema`, with the `uncertainty` or not."""
+    return StartedShard(rows, schema, annotator.start(rows.column(1).to_pylist(), uncertainty=uncertainty))
 
 
 def annotate_shard(
@@ -24,9 +49,8 @@ def annotate_shard(
     uncertainty: bool = False,
     report: "Callable[[int, int], None] | None" = None,
 ) -> "pa.Table":
-    """Annotate `rows` (id, text, other columns) into a table of `schema`, which holds the `uncertainty` or not."""
-    annotation = annotator.annotation(rows.column(1).to_pylist(), uncertainty=uncertainty, report=report)
-    return annotated_table(rows, annotation, schema)
+    """Annotate a shard and wait for it; see `start_shard`."""
+    return start_shard(rows, schema, annotator, uncertainty=uncertainty).table(report)
 
 
 def parquet_bytes(table: "pa.Table") -> bytes:

@@ -32,15 +32,17 @@ if TYPE_CHECKING:
 
     from eqn.model.network import EmotionNetwork, Output, Pooling
 
-FORMAT = 3
-_FORMATS = (1, 2, FORMAT)
-"""Format 1 knew neither `output` nor figures, format 2 neither calibration nor conformal limits; such a package is read
-as it always was."""
+FORMAT = 4
+_FORMATS = (1, 2, 3, FORMAT)
+"""Format 1 knew neither `output` nor figures, format 2 neither calibration nor conformal limits, format 3 no 8-bit
+ranges; such a package is read as it always was."""
 FIGURES = ("emotions.png", "reliability.png", "intensities.png", "correlation.png")
 """Images that a package may hold beside its card."""
 _DESCRIPTION = "eqn.json"
 _FILES = frozenset({"config.json", "model.safetensors", "tokenizer.json", "README.md"})
 _LARGEST_DESCRIPTION = 2**20
+_FLOAT32 = 1e38
+"""Further from 0 no state of a float32 network lies."""
 _FETCH_AGAIN = "Train or fetch the model again; do not edit a package by hand."
 
 
@@ -68,6 +70,9 @@ class Description:
     """How the outputs were calibrated, which is part of the head already; empty if they were not."""
     conformal: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """`coverage`, `limits` and `rows` of the conformal sets (see `eqn.evaluation.conformal`); empty without them."""
+    int8: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """`ranges` of what goes into each product where it may be computed in 8-bit integers, or why it was `refused`, with
+    what dev said (see `eqn.evaluation.int8`); empty where nobody tried."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -204,6 +209,7 @@ def _config(package: Package) -> Any:
     from safetensors import safe_open
 
     from eqn.model.backbone import CONFIG_KEYS, bert_config
+    from eqn.model.int8_layers import product_names
 
     values = json.loads((package.path / "config.json").read_text("utf-8"))
     foreign = sorted(values.keys() - CONFIG_KEYS - {"model_type"})
@@ -218,6 +224,9 @@ def _config(package: Package) -> Any:
         {name: tuple(part.get_shape()) for name, part in slices.items()}, config, pooler=package.pooling == "pooler"
     )
     faults += first([f"{name}: expected F32" for name, part in slices.items() if part.get_dtype() != "F32"])
+    if "ranges" in package.int8:
+        odd = package.int8["ranges"].keys() ^ set(product_names(config.num_hidden_layers))
+        faults += first([f"{name}: expected an 8-bit range for each product, and no others" for name in sorted(odd)])
     if faults:
         raise ArtifactRefused("its weights are not those of its configuration.", faults=faults)
     return config
@@ -257,6 +266,7 @@ def _impossible(said: Description) -> list[str]:
         ("output: expected sigmoid or clip", said.output in ("sigmoid", "clip")),
         ("calibration: expected an object", isinstance(said.calibration, dict)),
         ("conformal: expected a coverage, limits in [0, 1] and rows of emotions", _is_conformal(said.conformal)),
+        ("int8: expected ranges of numbers, or why there are none", _is_int8(said.int8)),
         ("recipe: expected an object with a name", _has_texts(said.recipe, "name")),
         ("backbone: expected an object with name and digest", _has_texts(said.backbone, "name", "digest")),
         (
@@ -277,6 +287,19 @@ def _has_texts(said: Any, *names: str) -> bool:
 
 def _is_numbers(said: Any, *names: str) -> bool:
     return isinstance(said, dict) and set(names) <= set(said) and all(isinstance(v, int | float) for v in said.values())
+
+
+def _is_int8(said: Any) -> bool:
+    if not isinstance(said, dict) or ("ranges" in said) is not ("refused" not in said and said != {}):
+        return False
+    ranges = said.get("ranges", {})
+    return isinstance(ranges, dict) and all(
+        isinstance(pair, list)
+        and len(pair) == 2
+        and all(isinstance(limit, int | float) for limit in pair)
+        and -_FLOAT32 <= pair[0] <= pair[1] <= _FLOAT32
+        for pair in ranges.values()
+    )
 
 
 def _is_conformal(said: Any) -> bool:

@@ -5,6 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from eqn.annotation.annotator import Annotator
+from eqn.annotation.choice import chosen_back_end
+from eqn.annotation.engine import Report
+from eqn.annotation.names import AUTO
 from eqn.annotation.uncertainty import conformal_of
 from eqn.corpus.contract import ID_COLUMN, TEXT_COLUMN
 from eqn.corpus.inputs import InputFile
@@ -15,7 +18,7 @@ from eqn.quality.gate import require
 from eqn.quality.inputs import validated_inbox
 from eqn.records import ModelRef, ReleaseRef, Validation
 from eqn.registry.resolution import resolve
-from eqn.release.parts import Report, unheard
+from eqn.release.parts import unheard
 from eqn.release.plan import Plan, make_plan
 from eqn.release.publish import publish
 from eqn.settings import Settings
@@ -32,6 +35,10 @@ class Request:
     store: ObjectStore
     docs: Path
     """Folder for the quality gate's reports on inputs."""
+    choices: Path
+    """Folder where the measured choice of a back end is kept."""
+    back_end: str = AUTO
+    """One of `eqn.annotation.back_ends.NAMES`, or `auto`: the fastest one here."""
     text_column: str = TEXT_COLUMN
     id_column: str = ID_COLUMN
     uncertainty: bool = False
@@ -47,6 +54,8 @@ class Prepared:
     request: Request
     plan: Plan
     annotator: Annotator
+    back_end_reason: str
+    """Why this back end."""
 
 
 def model_for(name: str, settings: Settings, *, uncertainty: bool) -> ModelRef:
@@ -66,7 +75,11 @@ def prepare(request: Request) -> Prepared:
     Raises what `make_plan` and `Annotator.load` raise, and ArtifactRefused when the model is no longer the one that was
     asked for.
     """
-    annotator = Annotator.load(request.model.path)
+    name, reason = request.back_end, "asked for"
+    if name == AUTO:
+        choice = chosen_back_end(read_package(Path(request.model.path)), request.choices)
+        name, reason = choice.name, choice.reason
+    annotator = Annotator.load(request.model.path, back_end=name)
     if annotator.package.digest != request.model.digest:
         raise ArtifactRefused(
             f"the model in {request.model.path} changed while it was opened.",
@@ -82,7 +95,7 @@ def prepare(request: Request) -> Prepared:
         id_column=request.id_column,
         uncertainty=request.uncertainty,
     )
-    return Prepared(request, plan, annotator)
+    return Prepared(request, plan, annotator, reason)
 
 
 def check_inputs(prepared: Prepared, *, tell: Callable[[Validation], None] = lambda _: None) -> Validation:
@@ -142,6 +155,7 @@ def annotate_inbox(
             model=found,
             store=open_store(settings.store),
             docs=settings.data_docs,
+            choices=settings.back_ends,
             uncertainty=uncertainty,
         )
     )

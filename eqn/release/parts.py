@@ -1,14 +1,15 @@
 """The files of a release: annotate what is new, carry over what is not, keep what an interrupted run already wrote."""
 
+import collections
 import dataclasses
 import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from eqn.annotation.annotator import Annotator
 from eqn.annotation.columns import conformed, renamed
-from eqn.annotation.shards import annotate_shard, is_as_written, parquet_bytes, parquet_table
+from eqn.annotation.engine import Engine, Report, Running
+from eqn.annotation.shards import is_as_written, parquet_bytes, parquet_table
 from eqn.corpus.quarantine import quarantine_table
 from eqn.corpus.reader import Batch
 from eqn.errors import ArtifactRefused
@@ -19,9 +20,6 @@ from eqn.store.interface import ObjectStore
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-Report = Callable[[int, int], None]
-"""Hears of annotated rows and their tokens."""
 
 
 def unheard(rows: int, tokens: int) -> None:
@@ -37,6 +35,16 @@ class Written:
     summary: Summary = dataclasses.field(default_factory=Summary)
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A part that is being annotated."""
+
+    name: str
+    holds: "Callable[[pa.Table], bool]"
+    """Whether a table is of this part's rows."""
+    running: Running
+
+
 class FolderUnusable(Exception):
     """A folder holds a file that is not this job's, or not as it was written; another folder must be taken.
 
@@ -48,10 +56,12 @@ class FolderUnusable(Exception):
 class PartWriter:
     """Writes the data and quarantine files of one job into a folder, given by its key."""
 
-    def __init__(self, store: ObjectStore, plan: Plan, folder: str, *, annotator: Annotator, report: Report) -> None:
-        self._store, self._plan, self._annotator, self._report = store, plan, annotator, report
+    def __init__(self, store: ObjectStore, plan: Plan, folder: str, *, engine: Engine, report: Report) -> None:
+        self._store, self._plan, self._engine, self._report = store, plan, engine, report
         self._folder = folder
         self._written = Written(summary=Summary(uncertainty=plan.uncertainty))
+        self._numbers: collections.Counter[str] = collections.Counter()
+        self._waiting: collections.deque[_Waiting] = collections.deque()
 
     def write(self) -> Written:
         """Write every part of every input, in order, and give what was written.
@@ -60,8 +70,13 @@ class PartWriter:
             FolderUnusable: other files are in the place of some, or beside them.
 
         """
-        for source in self._plan.sources:
-            self._written.inputs.append(self._carry(source) if source.carried else self._annotate(source))
+        try:
+            for source in self._plan.sources:
+                self._written.inputs.append(self._carry(source) if source.carried else self._annotate(source))
+            self._finish(all_but=0)
+        finally:
+            for waiting in self._waiting:  # after an error
+                waiting.running.cancel()
         for folder in ("data", "quarantine"):
             for key in self._store.list(f"{self._folder}/{folder}"):
                 # Readers take every file of the folder for data.
@@ -91,14 +106,22 @@ class PartWriter:
 
         table = self._take(name, plan.schema, holds)
         if table is None:
-            table = annotate_shard(
-                batch.table, plan.schema, self._annotator, uncertainty=plan.uncertainty, report=self._report
-            )
-            table = self._put(name, table, holds)
+            running = self._engine.start(batch.table, plan.schema, uncertainty=plan.uncertainty)
+            self._waiting.append(_Waiting(name, holds, running))
+            self._finish(all_but=self._engine.in_flight - 1)
         else:
+            self._finish(all_but=0)  # sums are made in the order of the parts, so that they round as ever
             self._report(len(table), 0)
-        self._written.summary.add(table)
+            self._written.summary.add(table)
         return name
+
+    def _finish(self, *, all_but: int) -> None:
+        """Wait for the parts under way and write them, oldest first, until so many are left."""
+        while len(self._waiting) > all_but:
+            waiting = self._waiting[0]
+            table = self._put(waiting.name, waiting.running.table(self._report), waiting.holds)
+            self._waiting.popleft()
+            self._written.summary.add(table)
 
     def _carry(self, source: Source) -> InputEntry:
         """Take over the parts that the previous release made of the same file."""
@@ -107,6 +130,7 @@ class PartWriter:
         assert carried is not None  # noqa: S101
         if (carried.rows, dict(carried.quarantined)) != (source.scan.rows, _counts(source)):
             return self._annotate(source)  # the reader judges this file otherwise than it did then
+        self._finish(all_but=0)
         parts, quarantine = [], []
         for old in carried.parts:
             key = f"{previous.path}/{old}"
@@ -191,8 +215,8 @@ class PartWriter:
         self._written.files[name] = FileEntry(hashlib.sha256(content).hexdigest(), len(content), rows)
 
     def _next(self, prefix: str) -> str:
-        number = sum(name.startswith(prefix) for name in self._written.files)
-        return f"{prefix}{number:05d}.parquet"
+        self._numbers[prefix] += 1
+        return f"{prefix}{self._numbers[prefix] - 1:05d}.parquet"
 
 
 def put_document(store: ObjectStore, folder: str, name: str, content: bytes, *, always_equal: bool) -> FileEntry:

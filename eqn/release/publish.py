@@ -14,6 +14,7 @@ from pathlib import Path
 
 from eqn import __version__
 from eqn.annotation.annotator import Annotator
+from eqn.annotation.engine import Engine, LocalEngine, Report
 from eqn.corpus.contract import VERSION
 from eqn.errors import StoreUnavailable
 from eqn.records import ReleaseRef
@@ -31,7 +32,7 @@ from eqn.release.manifest import (
     files_key,
     folder_name,
 )
-from eqn.release.parts import FolderUnusable, PartWriter, Report, Written, documents, put_document, unheard
+from eqn.release.parts import FolderUnusable, PartWriter, Written, documents, put_document, unheard
 from eqn.release.plan import Plan
 from eqn.store.interface import ObjectStore
 
@@ -44,12 +45,14 @@ def publish(
     plan: Plan,
     annotator: Annotator,
     *,
+    engine: Engine | None = None,
     quality: Path | None = None,
     expect: int | None = None,
     report: Report = unheard,
 ) -> ReleaseRef:
     """Carry out `plan`: annotate, write, and commit the release.
 
+    The plan was made with `annotator`, which annotates in this process unless there is an `engine`.
     `quality` is a directory of Data Docs to publish with it; `report(rows, tokens)` hears of annotated rows. With
     `expect` it is that release or none.
 
@@ -76,7 +79,7 @@ def publish(
         key = files_key(plan.dataset, folder)
         # Where the folder is not to be used after all, the next one is.
         with contextlib.suppress(FolderUnusable, FilesCollected):
-            written = _write(store, plan, key, annotator=annotator, quality=quality, report=report)
+            written = _write(store, plan, key, engine=engine or LocalEngine(annotator), quality=quality, report=report)
             done = commit(store, _draft(plan, written, key, commit_id), after=after, expect=expect)
             return reference(store, done.manifest, already_published=done.already_published)
     raise StoreUnavailable(
@@ -95,10 +98,10 @@ def _folders(store: ObjectStore, plan: Plan) -> Iterator[str]:
 
 
 def _write(
-    store: ObjectStore, plan: Plan, folder: str, *, annotator: Annotator, quality: Path | None, report: Report
+    store: ObjectStore, plan: Plan, folder: str, *, engine: Engine, quality: Path | None, report: Report
 ) -> Written:
     """Write every file of the job, and give what was written."""
-    written = PartWriter(store, plan, folder, annotator=annotator, report=report).write()
+    written = PartWriter(store, plan, folder, engine=engine, report=report).write()
     if quality is not None:
         for name, content in documents(quality):
             written.files[f"quality/{name}"] = put_document(

@@ -22,6 +22,7 @@ from eqn.evaluation.card import model_card
 from eqn.evaluation.figures import draw_figures
 from eqn.evaluation.final import split_to_report
 from eqn.evaluation.halves import halves
+from eqn.evaluation.int8 import OBSERVED, int8_facts
 from eqn.evaluation.metrics import evaluate_scores, mean_average_precision
 from eqn.evaluation.tuning import tune
 from eqn.model.backbone import Backbone, backbone_digest, load_backbone
@@ -31,7 +32,8 @@ from eqn.model.encoding import Encoded, encode
 from eqn.model.network import EmotionNetwork, Output, fast_precision
 from eqn.model.package import Description, Package, read_package, require_free, write_package
 from eqn.model.scoring import Scorer
-from eqn.quality.out_of_fold import write_scores
+from eqn.quality.out_of_fold import read_scores, write_scores
+from eqn.store.new_file import require_new
 from eqn.training.distributed import Team, present_team
 from eqn.training.expansion import assign_folds, expand, hold_out, smooth, without_multiple_labels
 from eqn.training.loop import Masks, Stage, fit
@@ -45,6 +47,8 @@ if TYPE_CHECKING:
 
 _SOME = 2000
 """Training rows from which the mean answer of a network that is not trained yet is told."""
+_KEPT_SCORES = "out-of-fold.npy"
+"""In the folder for resuming: the out-of-fold scores that this training writes, or has written."""
 _PROCEDURE = 2
 """Raised when the code here changes what a recipe means: the same key then no longer names the same model."""
 
@@ -66,7 +70,7 @@ class Order:
     final: bool = True
     """Whether the test labels are read, for the one report at the end; an experiment leaves them sealed."""
     out_of_fold: Path | None = None
-    """File for the train rows' out-of-fold scores (see `eqn.quality.out_of_fold`); the recipe must have folds."""
+    """New file for the train rows' out-of-fold scores (see `eqn.quality.out_of_fold`); the recipe must have folds."""
 
 
 def training_key(recipe: Recipe, *, corpus_digest: str, backbone_digest: str, seed: int) -> str:
@@ -87,8 +91,8 @@ def train(order: Order, listener: Listener = silent) -> Package:
     Where torchrun started several processes, the first one calls this and the others `follow`.
 
     Raises:
-        UsageError: `order.out` or `<out>.training` is taken, there is no such backbone, or the recipe does not fit
-            backbone or corpus.
+        UsageError: `order.out`, `<out>.training` or `order.out_of_fold` is taken, there is no such backbone, or the
+            recipe does not fit backbone or corpus.
         StoreUnavailable: the backbone cannot be fetched.
         ArtifactRefused: the state for resuming cannot be read.
 
@@ -98,7 +102,8 @@ def train(order: Order, listener: Listener = silent) -> Package:
     key = training_key(order.recipe, corpus_digest=corpus.ref.digest, backbone_digest=digest, seed=order.seed)
     room = _room(order)
     finished = _finished(order.out, key, final=order.final)
-    if finished and not (order.out_of_fold and not order.out_of_fold.exists()):  # those scores need another training
+    scored = order.out_of_fold is None or _is_written(order.out_of_fold, order, finished=finished is not None)
+    if finished and scored:  # scores that are missing need another training
         if (room / "key").is_file() and (room / "key").read_text("utf-8") == key:
             shutil.rmtree(room)
         return finished
@@ -143,6 +148,7 @@ def _train(session: "_Session", key: str) -> Package:
     if order.out_of_fold:
         train_rows, digest = corpus.train, corpus.ref.digest
         scores_of_stage_a = session.stage_a.clip(0, 1)
+        _write_array(session.room / _KEPT_SCORES, scores_of_stage_a)  # before the file, to know it again after a kill
         write_scores(order.out_of_fold, train_rows.ids, train_rows.texts, scores_of_stage_a, corpus_digest=digest)
     log_odds = network.output == "sigmoid"
     tuned = tune(corpus.dev.ids, corpus.dev.targets(), session.outputs(network, corpus.dev), log_odds=log_odds)
@@ -167,7 +173,11 @@ def _train(session: "_Session", key: str) -> Package:
         metrics={name: evaluation.summary() for name, evaluation in evaluations.items()},
         calibration=tuned.calibration_facts(),
         conformal=tuned.conformal_facts(),
-    )
+        int8=int8_facts(
+            network, backbone.tokenizer, corpus.train.texts[:OBSERVED], corpus.dev,
+            thresholds=tuned.thresholds, max_tokens=recipe.max_tokens,
+        ),
+    )  # fmt: skip
     shown = reported[-1]
     figures = draw_figures(
         shown.targets(), scores[shown.name], evaluations[shown.name],
@@ -336,6 +346,29 @@ def _finished(out: Path, key: str, *, final: bool) -> Package | None:
     except ArtifactRefused:
         return None
     return package if package.training_key == key and ("test" in package.metrics or not final) else None
+
+
+def _is_written(file: Path, order: Order, *, finished: bool) -> bool:
+    """Tell whether this training wrote `file`, its out-of-fold scores, before it ended or was killed.
+
+    A finished training has not kept the scores: any of the same corpus are then taken for its own.
+
+    Raises:
+        UsageError: something else is there, or no file can be; it is not found out after hours of training.
+
+    """
+    there, kept = _scores_in(file, order.corpus), _room(order) / _KEPT_SCORES
+    if there is not None and (np.array_equal(there, _read_array(kept)) if kept.is_file() else finished):
+        return True
+    require_new(file)
+    return False
+
+
+def _scores_in(file: Path, corpus: Corpus) -> NDArray[np.float32] | None:
+    try:
+        return read_scores(file).aligned(corpus)
+    except (UsageError, ArtifactRefused):  # no such file, or another one
+        return None
 
 
 def _require_fit(order: Order, backbone: Backbone) -> None:

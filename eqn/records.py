@@ -27,7 +27,8 @@ class Finding:
     what: str
     """What was expected and what came, in one sentence."""
     ids: tuple[str, ...] = ()
-    """Every failing row's id."""
+    """The failing rows' ids, the first ones if there are very many; `what` says how many break it and how many are
+    listed."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

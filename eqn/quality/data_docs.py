@@ -91,7 +91,7 @@ def _verdict(validation: Validation, results: list[str]) -> str:
     # Great Expectations' own index is filled by scripts from public networks: without them it would say nothing.
     lines = [f"{finding.severity}: {finding.what}" for finding in validation.findings] or ["no findings"]
     links = [f'<a href="{html.escape(page)}">all expectations</a>' for page in results]
-    links.append(f'<a href="{OUTCOME}">every failing row</a>')
+    links.append(f'<a href="{OUTCOME}">the failing rows</a>')
     facts = f"{validation.rows:,} rows, {validation.expectations} expectations, digest {validation.digest}"
     return "\n".join(
         [

@@ -2,29 +2,36 @@
 
 "an id occurs in one split only", 2 of 1,464 rows unexpected
     ->  Finding("critical", "an id occurs in one split only, but 2 of 1,464 rows break this", ("s0001", "s0985"))
+
+Of very many failing rows only the first are named, and the finding says how many. Its count is always that of all.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from eqn.errors import EqnError
+from eqn.quality.pieces import file_of
 from eqn.quality.suites import CRITICAL
 from eqn.quality.tables import as_shown
 from eqn.records import Finding
 
 
-def findings(results: list[Any]) -> tuple[Finding, ...]:
-    """Give the findings among the results of a suite's expectations, critical ones first.
+def require_evaluated(results: Sequence[Any]) -> None:
+    """Let results pass that say something about the data.
 
     Raises:
-        EqnError: an expectation could not be evaluated, so that nothing can be said about the data.
+        EqnError: an expectation could not be evaluated.
 
     """
     failed = [result for result in results if not result.success]
     broken = [result.expectation_config.description for result in failed if _raised(result.exception_info)]
     if broken:
         raise EqnError("Great Expectations could not evaluate some of the expectations.", faults=broken)
-    found = [_finding(result) for result in failed]
+
+
+def findings(results: Sequence[Any]) -> tuple[Finding, ...]:
+    """Give the findings among the evaluated results of a suite's expectations, critical ones first."""
+    found = [_finding(result) for result in results if not result.success]
     return tuple(sorted(found, key=lambda finding: finding.severity != CRITICAL))
 
 
@@ -33,6 +40,8 @@ def _finding(result: Any) -> Finding:
     rows = outcome.get("unexpected_index_list") or []
     meta = expectation.meta or {}
     came = _shares(rows, meta["share"]) if "share" in meta else _came(outcome)
+    if outcome.get("unexpected_count", 0) > len(rows):
+        came += f"; {len(rows):,} of these rows are listed"
     return Finding(
         severity=expectation.severity.value,
         what=f"{expectation.description}, but {came}",
@@ -51,7 +60,7 @@ def _came(outcome: Mapping[str, Any]) -> str:
 
 def _shares(rows: Sequence[Mapping[str, Any]], column: str) -> str:
     """Say each file's share once, not each row's."""
-    of_file = {row["place"].rpartition(" row ")[0]: row[column] for row in rows}
+    of_file = {file_of(row): row[column] for row in rows}
     return ", ".join(f"{share:.1%} are in {as_shown(file)}" for file, share in of_file.items())
 
 

@@ -7,15 +7,18 @@ Importing this loads neither Great Expectations nor pandas: `load_validation` an
 """
 
 import re
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eqn.errors import DataRefused
 from eqn.quality.data_docs import INDEX, load_validation, replacing, save_validation, tidy
-from eqn.quality.findings import findings
+from eqn.quality.findings import findings, require_evaluated
+from eqn.quality.inbox_tables import InboxRow, inbox_tables
+from eqn.quality.pieces import Pieces
 from eqn.quality.suites import CRITICAL, SHOWN_COLUMNS, corpus_suite, inbox_suite
-from eqn.quality.tables import InboxRow, corpus_table, inbox_table
+from eqn.quality.tables import corpus_table
 from eqn.records import Finding, Validation
 
 if TYPE_CHECKING:
@@ -25,25 +28,36 @@ if TYPE_CHECKING:
 
     from eqn.corpus.goemotions import Corpus
 
+_FORMAT = {
+    "result_format": "COMPLETE",  # SUMMARY would name twenty failing rows
+    "unexpected_index_column_names": list(SHOWN_COLUMNS),
+    "return_unexpected_index_query": False,  # it would name them all once more, in a page
+}
+
 __all__ = ["InboxRow", "load_validation", "require", "validate_corpus", "validate_inbox"]
 
 
 def validate_corpus(corpus: "Corpus", *, docs: Path) -> Validation:
     """Hold a labelled corpus against the contract; the report takes the place of the folder `docs`."""
-    table, suite = corpus_table(corpus), corpus_suite(corpus.ref.name)
-    return _validate(table, suite, name=corpus.ref.name, digest=corpus.ref.digest, docs=docs)
+    _import_great_expectations()
+    suite = corpus_suite(corpus.ref.name)
+    return _validate(lambda _: [corpus_table(corpus)], suite, name=corpus.ref.name, digest=corpus.ref.digest, docs=docs)
 
 
 def validate_inbox(rows: Iterable[InboxRow], *, name: str, digest: str, docs: Path) -> Validation:
-    """Hold the rows of an inbox against the contract; the report takes the place of the folder `docs`."""
-    return _validate(inbox_table(rows), inbox_suite(), name=name, digest=digest, docs=docs)
+    """Hold the rows of an inbox against the contract; the report takes the place of the folder `docs`.
+
+    `rows` is read once and may be a generator; memory holds a piece of it, see `eqn.quality.inbox_tables`.
+    """
+    _import_great_expectations()
+    return _validate(lambda scratch: inbox_tables(rows, scratch), inbox_suite(), name=name, digest=digest, docs=docs)
 
 
 def require(validation: Validation) -> None:
     """Let a validation pass in which no critical expectation failed.
 
     Raises:
-        DataRefused: one did; the message names every finding with all its failing rows.
+        DataRefused: one did; the message names every finding with the failing rows that it lists.
 
     """
     if validation.passed:
@@ -62,17 +76,33 @@ def _fault(finding: Finding) -> str:
     return f"{finding.severity}: {finding.what}{listed}"
 
 
-def _validate(table: "DataFrame", suite: "ExpectationSuite", *, name: str, digest: str, docs: Path) -> Validation:
+def _import_great_expectations() -> None:
+    """Import it as if pyspark were not installed.
+
+    It imports pyspark for nothing, which takes seconds, warns, and ends a process that was started with `python -c`.
+    """
+    if "pyspark" not in sys.modules:
+        sys.modules["pyspark"] = None  # type: ignore[assignment]  # how Python marks what cannot be imported
+        try:
+            import great_expectations  # noqa: F401  for those who import it next
+        finally:
+            del sys.modules["pyspark"]
+
+
+def _validate(
+    tables: Callable[[Path], Iterable["DataFrame"]], suite: "ExpectationSuite", *, name: str, digest: str, docs: Path
+) -> Validation:
+    """Hold the `tables`, which are made with the help of a folder for scratch files, against `suite`."""
     docs = docs.absolute()
     with replacing(docs) as site:
         context = _context(site)
-        results = _run(context, table, suite, name=name, digest=digest)
+        rows, outcome = _run(context, tables(site.parent), suite, name=name, digest=digest)
         validation = Validation(
             subject=name,
             digest=digest,
-            rows=len(table),
-            expectations=len(results),
-            findings=findings(results),
+            rows=rows,
+            expectations=len(outcome.results),
+            findings=findings(outcome.results),
             data_docs=str(docs / INDEX),
         )
         context.build_data_docs()
@@ -82,31 +112,33 @@ def _validate(table: "DataFrame", suite: "ExpectationSuite", *, name: str, diges
 
 
 def _run(
-    context: "EphemeralDataContext", table: "DataFrame", suite: "ExpectationSuite", *, name: str, digest: str
-) -> list[Any]:
+    context: "EphemeralDataContext", tables: Iterable["DataFrame"], suite: "ExpectationSuite", *, name: str, digest: str
+) -> tuple[int, Any]:
+    """Give how many rows there were, and the outcome over all of them, which is in the context's store as well."""
     import great_expectations as gx
 
     # The asset's name becomes a file name and stands unescaped in the pages.
     asset = context.data_sources.add_pandas("eqn").add_dataframe_asset(re.sub(r"[^\w.-]+", "_", name)[:80] or "_")
-    definition = gx.ValidationDefinition(
-        name=suite.name, data=asset.add_batch_definition_whole_dataframe("all"), suite=context.suites.add(suite)
-    )
-    checkpoint = gx.Checkpoint(
-        name=suite.name,
-        validation_definitions=[context.validation_definitions.add(definition)],
-        # SUMMARY would name twenty failing rows. The query would name them all once more, in a page.
-        result_format={
-            "result_format": "COMPLETE",
-            "unexpected_index_column_names": list(SHOWN_COLUMNS),
-            "return_unexpected_index_query": False,
-        },
+    definition = context.validation_definitions.add(
+        gx.ValidationDefinition(
+            name=suite.name, data=asset.add_batch_definition_whole_dataframe("all"), suite=context.suites.add(suite)
+        )
     )
     # Great Expectations reads the name of a run as a date where it can; one of digits alone overflows the year.
     run = gx.RunIdentifier(run_name="digest-" + re.sub(r"\W", "_", digest)[:16])
-    (outcome,) = (
-        context.checkpoints.add(checkpoint).run(batch_parameters={"dataframe": table}, run_id=run).run_results.values()
-    )
-    return list(outcome.results)
+    rows, pieces = 0, Pieces()
+    for table in tables:
+        rows += len(table)
+        # Under one name for all pieces, so that the store keeps one outcome and the report has one page.
+        outcome = definition.run(batch_parameters={"dataframe": table}, result_format=_FORMAT, run_id=run)
+        require_evaluated(outcome.results)
+        pieces.add(outcome)
+        for column in list(table):
+            del table[column]  # Great Expectations keeps the table itself, until Python happens to look for cycles
+    if pieces.count > 1:
+        (key,) = context.validation_results_store.list_keys()
+        context.validation_results_store.set(key, pieces.outcome)
+    return rows, pieces.outcome
 
 
 def _context(site: Path) -> "EphemeralDataContext":

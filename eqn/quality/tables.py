@@ -1,12 +1,12 @@
-"""What the suites look at: a corpus or an inbox as one dataframe, with the derived columns that the rules need.
+"""What the corpus suite looks at: one dataframe, with the derived columns that the rules need; and what tables show.
 
-No text ever enters a table, only its length and in how many splits it occurs, so no report on a table can leak one.
+No text ever enters a table, be it this one or one of an inbox (`eqn.quality.inbox_tables`), only its length and in how
+many splits it occurs, so no report on a table can leak one.
 
 Ids and file names do enter, made safe for a page: Great Expectations 1.24 writes the cells of its tables into HTML as
 they are, and an id such as `<script>` would run in the reader's browser. `as_shown` takes that safety off again.
 """
 
-import dataclasses
 import html
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
@@ -19,21 +19,6 @@ if TYPE_CHECKING:  # so that importing the gate loads neither pandas nor numpy
     from pandas import DataFrame, Series
 
     from eqn.corpus.goemotions import Corpus
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class InboxRow:
-    """One row of one inbox file, after the reader's verdict."""
-
-    file: str
-    row: int
-    """Its number in the file, as the reader counts."""
-    id: str | None
-    """None when a quarantined row has none."""
-    text: str | None
-    """None when a quarantined row has none. The gate takes its length and lets it go."""
-    reason: str | None = None
-    """Why the row is in quarantine; None for an accepted row."""
 
 
 def corpus_table(corpus: "Corpus") -> "DataFrame":
@@ -72,41 +57,18 @@ def corpus_table(corpus: "Corpus") -> "DataFrame":
     return pd.DataFrame(columns | emotions)
 
 
-def inbox_table(rows: Iterable[InboxRow]) -> "DataFrame":
-    """Give one line for each row of the inbox. `rows` is read once, and may be a generator.
+def safe(word: str | None) -> str | None:
+    """Give an id, a file's name or another word of a user's as it may enter a table.
 
-    | column | meaning |
-    |---|---|
-    | file, id, reason | as in the row |
-    | place | `letters.csv row 7` |
-    | characters, visible_characters | length of the text, 0 if there is none; without white space at its ends |
-    | times_in_file, files_of_id | accepted rows only: how often the id is accepted in this file; in how many files |
-    | quarantined_share | quarantined rows only: the share of the file's rows that is in quarantine |
+    >>> safe("<b>")
+    '&lt;b&gt;'
     """
-    import pandas as pd
-
-    # The texts go here, row by row; what stays of a few 100,000 rows is small.
-    measured = [(r.file, r.row, r.id, r.reason, len(r.text or ""), len((r.text or "").strip())) for r in rows]
-    files = [file for file, *_ in measured]
-    refused = [file for file, _, _, reason, *_ in measured if reason is not None]
-    # An id in quarantine meets nobody.
-    accepted_ids = [identifier if reason is None else None for _, _, identifier, reason, *_ in measured]
-    rows_of, refused_of = Counter(files), Counter(refused)
-    return pd.DataFrame(
-        {
-            "file": _words(files),
-            "place": _words(f"{file} row {row}" for file, row, *_ in measured),
-            "id": _words(identifier for _, _, identifier, *_ in measured),
-            "reason": _words(reason for _, _, _, reason, *_ in measured),
-            "characters": _integers(length for *_, length, _ in measured),
-            "visible_characters": _integers(length for *_, length in measured),
-            "times_in_file": _where(accepted_ids, _times(list(zip(files, accepted_ids, strict=True)))),
-            "files_of_id": _where(accepted_ids, _spread(accepted_ids, files)),
-            "quarantined_share": _where(
-                [reason for _, _, _, reason, *_ in measured], [refused_of[file] / rows_of[file] for file in files]
-            ),
-        }
-    )
+    if word is None:
+        return None
+    # Control characters and halves of surrogate pairs are written out: terminals obey the former, and pandas and UTF-8
+    # files refuse the latter.
+    printable = word if word.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in word)
+    return html.escape(printable)
 
 
 def as_shown(cell: str) -> str:
@@ -116,15 +78,6 @@ def as_shown(cell: str) -> str:
     '<b>'
     """
     return html.unescape(cell)
-
-
-def _safe(word: str | None) -> str | None:
-    if word is None:
-        return None
-    # Control characters and halves of surrogate pairs are written out: terminals obey the former, and pandas and UTF-8
-    # files refuse the latter.
-    printable = word if word.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in word)
-    return html.escape(printable)
 
 
 # The counting is done on what was given, not on what is shown, and without pandas: it refuses to group by halves of
@@ -147,18 +100,10 @@ def _words(values: Iterable[str | None]) -> "Series":
     import pandas as pd
 
     # dtype=object: pandas' string type would turn None into NaN, and nothing is to be guessed about ids.
-    return pd.Series([_safe(value) for value in values], dtype=object)
+    return pd.Series([safe(value) for value in values], dtype=object)
 
 
 def _integers(values: Iterable[int]) -> "Series":
     import pandas as pd
 
     return pd.Series(list(values), dtype="int64")
-
-
-def _where(present: Sequence[str | None], values: Sequence[float]) -> "Series":
-    """Give the values, null where nothing is present."""
-    import pandas as pd
-
-    kept = [None if mark is None else value for mark, value in zip(present, values, strict=True)]
-    return pd.Series(kept, dtype="float64")

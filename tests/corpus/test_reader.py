@@ -4,11 +4,14 @@ import csv
 import gzip
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from eqn.corpus import reader
+from eqn.corpus.columns import Wanted
 from eqn.corpus.contract import Reason
 from eqn.corpus.inputs import InputFile, find_inputs
 from eqn.corpus.reader import Batch, read_batches, scan
@@ -93,6 +96,49 @@ def test_a_file_that_changes_between_the_passes_is_refused(tmp_path: Path, after
     Path(file.path).write_bytes(after)
     with pytest.raises(DataRefused):
         list(read_batches(file, scanned, batch_rows=1))
+
+
+def test_a_file_that_changes_while_its_repeats_are_looked_at_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A scan that reads twice reads the same file, or decides nothing."""
+    file, opened = _file(tmp_path, b"id,text\n1,a\n1,a\n"), reader._opened
+    contents = iter([b"id,text\n1,a\n1,a\n", b"id,text\n1,a\n1,b\n"])
+
+    def changing(file: InputFile, wanted: Wanted) -> Any:
+        Path(file.path).write_bytes(next(contents))
+        return opened(file, wanted)
+
+    monkeypatch.setattr(reader, "_opened", changing)
+    with pytest.raises(DataRefused, match="changed since then"):
+        scan(file)
+
+
+def test_repeats_are_found_behind_rows_that_turn_out_to_lack_an_id(tmp_path: Path) -> None:
+    """The second look counts the rows with an id, as the first one and the reading do."""
+    rows = ['{"text": "a"}', '{"id": "1", "text": "a"}', '{"id": "1"}', '{"text": "c"}', '{"id": 2, "text": "d"}']
+    rows += ['{"id": "1", "text": "a"}', '{"id": "2", "text": "e"}', '{"id": "3", "text": "a"}']
+    file = _file(tmp_path, "\n".join(rows).encode(), "x.jsonl")
+
+    (batch,) = _batches(file)
+
+    assert batch.table["id"].to_pylist() == ["1", "3"]
+    assert [(item.row, item.reason) for item in batch.quarantined] == [
+        (1, Reason.MISSING_ID),
+        (3, Reason.MISSING_TEXT),
+        (4, Reason.MISSING_ID),
+        (5, Reason.CONFLICTING_ID),
+        (6, Reason.REPEATED_ROW),
+        (7, Reason.CONFLICTING_ID),
+    ]
+    assert scan(file).accepted == 2
+
+
+@pytest.mark.parametrize("content", [b"id,text\n1,a\n2,b\n", b"text\na\nb\n"])
+def test_a_scan_without_repeats_keeps_nothing_of_its_rows(tmp_path: Path, content: bytes) -> None:
+    """What is kept for the whole run is the same for two rows and for a million."""
+    identity = scan(_file(tmp_path, content)).identity
+    assert (identity.verdicts, identity.repeated) == (b"", b"")
 
 
 def test_values_that_cannot_be_are_usage_errors(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,8 +16,8 @@ from eqn.errors import DataRefused, EqnError, StorageFull
 from eqn.quality import data_docs
 from eqn.quality.data_docs import replacing, tidy
 from eqn.quality.gate import InboxRow, _validate, load_validation, require, validate_corpus, validate_inbox
+from eqn.quality.inbox_tables import inbox_tables
 from eqn.quality.suites import inbox_suite
-from eqn.quality.tables import inbox_table
 from eqn.records import Finding, Validation
 
 CheckInbox = Callable[[list[InboxRow]], Validation]
@@ -66,6 +67,24 @@ def test_a_validation_prints_nothing_and_leaves_nothing_elsewhere(tmp_path: Path
     assert list(home.iterdir()) == []
     assert [path.name for path in work.iterdir()] == ["docs"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "work"]
+
+
+def test_a_validation_lets_spark_lie(tmp_path: Path) -> None:
+    """Great Expectations would import pyspark, which ends such a process; afterwards it can be imported as ever."""
+    (tmp_path / "pyspark").mkdir()
+    (tmp_path / "pyspark" / "__init__.py").write_text("import sys; sys.exit(0)")
+    code = (
+        "from pathlib import Path; from eqn.quality.gate import InboxRow, validate_inbox;"
+        "print(validate_inbox([InboxRow('a', 1, 'x', 'y')], name='n', digest='d', docs=Path('docs')).passed);"
+        "import pyspark; print('too far')"
+    )
+    environment = {"PYTHONPATH": f"{tmp_path}:{Path(data_docs.__file__).parents[2]}", "HOME": str(tmp_path)}
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path, env=environment
+    )
+
+    assert (done.returncode, done.stdout) == (0, "True\n")
 
 
 def test_the_report_has_an_index_and_a_page_for_the_result(sound: Corpus, tmp_path: Path) -> None:
@@ -242,10 +261,12 @@ def test_an_expectation_that_cannot_be_evaluated_leaves_the_old_report(check_inb
     """Nothing can be said about such data, so it must not pass, and what was there before stays."""
     check_inbox(GOOD)
     before = contents(tmp_path / "docs")
-    table = inbox_table(GOOD).drop(columns=["characters"])
+
+    def tables(scratch: Path) -> list[Any]:
+        return [table.drop(columns=["characters"]) for table in inbox_tables(GOOD, scratch)]
 
     with pytest.raises(EqnError, match="could not evaluate") as failed:
-        _validate(table, inbox_suite(), name="inbox", digest="d", docs=tmp_path / "docs")
+        _validate(tables, inbox_suite(), name="inbox", digest="d", docs=tmp_path / "docs")
 
     assert failed.value.faults == ("a text has at most 100,000 characters",)
     assert contents(tmp_path / "docs") == before

@@ -7,6 +7,7 @@ import pytest
 
 from eqn.emotions import EMOTIONS
 from eqn.release.summary import Summary, shares
+from tests.memory import peak_bytes
 
 
 def part(ids: list[str], *, joy: float = 0.0, labels: list[str] | None = None, truncated: bool = False) -> Any:
@@ -37,6 +38,17 @@ def test_ids_that_meet_across_parts_are_counted_once_each() -> None:
         summary.add(part(ids))
 
     assert summary.ids_in_several_files() == 2
+    assert summary.ids_in_several_files() == 2, "to count changes nothing"
+    summary.add(part(["c", "d"]))
+    assert summary.ids_in_several_files() == 3
+
+
+def test_comparing_the_ids_takes_few_bytes_for_a_row() -> None:
+    """They are sorted where they lie: no copy of them is made."""
+    summary, rows = Summary(), 20_000
+    summary.add(part([str(number) for number in range(rows)]))
+
+    assert peak_bytes(summary.ids_in_several_files) < 3 * rows
 
 
 def test_nothing_has_figures_too() -> None:

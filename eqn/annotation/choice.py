@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from eqn.annotation.back_ends import BackEnd, fault_of
-from eqn.annotation.names import NAMES
+from eqn.model.back_end_names import NAMES
 
 if TYPE_CHECKING:
+    from eqn.model.back_ends import BackEnd
     from eqn.model.package import Package
 
 _TEXTS = 96
@@ -37,6 +37,8 @@ def chosen_back_end(package: "Package", folder: Path) -> Choice:
 
     Of two that are within 5 % of each other the more exact one is taken.
     """
+    from eqn.model.back_ends import fault_of
+
     place = folder / f"{package.digest[:16]}-{_machine()}.json"
     known = _read(place)
     if known is not None and not fault_of(known.name, package):
@@ -64,6 +66,7 @@ def choose(rates: Mapping[str, float], faults: Mapping[str, str]) -> Choice:
 
 def _measured(package: "Package") -> Choice:
     from eqn.corpus.choice import choose_corpus
+    from eqn.model.back_ends import BackEnd, fault_of
 
     texts = choose_corpus(None).test.texts[:_TEXTS]
     faults = {name: fault for name in NAMES if (fault := fault_of(name, package))}
@@ -77,7 +80,7 @@ def _measured(package: "Package") -> Choice:
     return choose(rates, faults)
 
 
-def _seconds(back_end: BackEnd, texts: tuple[str, ...]) -> float:
+def _seconds(back_end: "BackEnd", texts: tuple[str, ...]) -> float:
     started = time.perf_counter()
     for computing in back_end.start(back_end.encode(texts)):
         computing.future.result()
@@ -104,6 +107,7 @@ def _processor() -> str:
 def _read(place: Path) -> Choice | None:
     try:
         said = json.loads(place.read_text("utf-8"))
-        return Choice(str(said["name"]), str(said["reason"]), dict(said["rates"]))
+        found = Choice(said["name"], str(said["reason"]), dict(said["rates"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
+    return found if found.name in NAMES else None

@@ -103,6 +103,7 @@ def import_checkpoint(order: Import, report: Callable[[int, int], None] | None =
         corpus={"name": "unknown", "digest": "", "rows": {"train": 0, "dev": 0, "test": 0}},
         metrics=measured.metrics,
         conformal=measured.conformal,
+        int8=measured.int8,
     )
     network.cpu()
     package = write_package(order.out, network, tokenizer, description, card=_card(description, order.corpus))
@@ -114,10 +115,11 @@ class _Measured:
     thresholds: Mapping[str, float]
     metrics: Mapping[str, Mapping[str, float]]
     conformal: Mapping[str, Any]
+    int8: Mapping[str, Any]
 
 
 def _unmeasured() -> _Measured:
-    return _Measured(dict.fromkeys(EMOTIONS, THRESHOLD), {}, {})
+    return _Measured(dict.fromkeys(EMOTIONS, THRESHOLD), {}, {}, {})
 
 
 def _measured(
@@ -127,6 +129,7 @@ def _measured(
     corpus: Corpus,
     report: Callable[[int, int], None] | None,
 ) -> _Measured:
+    from eqn.evaluation.int8 import OBSERVED, int8_facts
     from eqn.model.inference import fast_scorer
 
     scorer = fast_scorer(network, tokenizer, max_tokens=max_tokens)
@@ -139,7 +142,13 @@ def _measured(
         split.name: evaluate_scores(split.targets(), scores[split.name], thresholds=thresholds, prior=prior).summary()
         for split in splits
     }
-    return _Measured(dict(zip(EMOTIONS, thresholds.tolist(), strict=True)), metrics, tuned.conformal_facts())
+    observed = corpus.train.texts[:OBSERVED]
+    return _Measured(
+        dict(zip(EMOTIONS, thresholds.tolist(), strict=True)),
+        metrics,
+        tuned.conformal_facts(),
+        int8_facts(network, tokenizer, observed, corpus.dev, thresholds=thresholds, max_tokens=max_tokens),
+    )
 
 
 def _card(description: Description, corpus: Corpus | None) -> str:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from eqn.emotions import EMOTIONS
@@ -42,6 +41,8 @@ def int8_facts(
 
     Empty on a machine that cannot compute so, and for a network that is not on the CPU.
     """
+    import torch
+
     if network.head.weight.device.type != "cpu" or int8_fault():
         return {}
     network.eval()

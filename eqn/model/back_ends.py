@@ -10,14 +10,15 @@ threads.
 
 import concurrent.futures
 import dataclasses
+import os
 import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from eqn.annotation.names import NAMES
 from eqn.errors import UsageError
+from eqn.model.back_end_names import NAMES
 from eqn.model.float_layers import FloatLayers
 from eqn.model.int8_layers import Int8Layers, int8_fault
 from eqn.model.network import best_device, fast_precision
@@ -69,6 +70,8 @@ class BackEnd:
         self.threads = threads or (torch.get_num_threads() if self.device.type == "cpu" else 1)
         """How many blocks are computed at once."""
         self._pool: concurrent.futures.ThreadPoolExecutor | None = None
+        self._process = 0
+        """Whose threads the pool's are."""
 
     @property
     def options(self) -> dict[str, Any]:
@@ -89,7 +92,8 @@ class BackEnd:
 
     def start(self, encoded: "Encoded") -> list["Computing"]:
         """Start to compute encoded texts; the blocks are in the order in which they will be done."""
-        if self._pool is None:
+        if self._pool is None or self._process != os.getpid():  # a forked child has the pool, but none of its threads
+            self._process = os.getpid()
             self._pool = _single_threaded_pool(self.threads, self.device)
         blocks = packed_blocks(encoded.ids, tokens=self._block_tokens)
         return [Computing(block, self._pool.submit(self._network.intensities, block)) for block in blocks]

@@ -25,6 +25,7 @@ Ranges = Mapping[str, tuple[float, float]]
 """Least and largest number that goes into each product, by `<layer>.<product>`."""
 
 _LEVELS = 255
+_WHOLE = 1.5 * 2**23
 
 
 def int8_fault() -> str:
@@ -46,8 +47,8 @@ def observed_ranges(network: EmotionNetwork, blocks: Iterable[Block]) -> dict[st
     """Give the range of what goes into each product of `network`, on the CPU, when it answers `blocks`."""
     watching = _Watching()
     packed = PackedNetwork(network, watching)
-    for block in blocks:
-        packed.intensities(block)
+    for block in blocks:  # without what fills them up, which is no text's
+        packed.intensities(dataclasses.replace(block, ids=block.ids[: block.tokens]))
     return watching.ranges
 
 
@@ -102,13 +103,13 @@ class _Product:
         self._scales, self._zeros = scales, torch.zeros(len(scales), dtype=torch.int32)
         self._bias = bias.clone()
         self.scale, self.zero = _scale_and_zero(low, high)
-        self._shift = torch.tensor(self.zero - 128.0)
+        self._shift = torch.tensor(_WHOLE + self.zero)
 
     def rounded(self, inputs: Tensor) -> Tensor:
         """Round inputs, float32, to uint8."""
-        # By way of int8: torch has a fast conversion from float32 to that, and a slow one to uint8.
-        signed = torch.add(self._shift, inputs, alpha=1 / self.scale).clamp_(-128, 127).round_().to(torch.int8)
-        return signed.view(torch.uint8).bitwise_xor_(128)
+        # Added to 1.5 * 2**23, a float32 has no bits left for a fraction, and its last byte is the whole number.
+        moved = torch.add(self._shift, inputs, alpha=1 / self.scale).clamp_(_WHOLE, _WHOLE + _LEVELS)
+        return moved.view(torch.int32).to(torch.int8).view(torch.uint8)
 
     def __call__(self, inputs: Tensor, dtype: torch.dtype) -> Tensor:
         """Give the outputs, of type `dtype`, of rounded inputs."""

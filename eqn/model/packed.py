@@ -123,8 +123,10 @@ def _powers(logits: Tensor, values: Tensor, into: Tensor) -> None:
         _softmax(logits, values, into)
         return
     weights = logits.exp2_()
-    sums = weights.sum(dim=-1, keepdim=True, dtype=torch.float32)
-    torch.div(torch.bmm(weights, values).view(into.shape), sums.view(*into.shape[:-1], 1), out=into)
+    sums = weights.sum(dim=-1, keepdim=True)
+    # Beyond these a sum overflows without a trace, or is of numbers with too few bits: no number is noticed above.
+    shares = sums.masked_fill_((sums > 2.0**120) | (sums < 2.0**-100), torch.nan).reciprocal_()
+    torch.mul(torch.bmm(weights, values).view(into.shape), shares.view(*into.shape[:-1], 1), out=into)
 
 
 def _softmax(logits: Tensor, values: Tensor, into: Tensor) -> None:

@@ -1,15 +1,18 @@
 """The annotator: texts in, intensities, labels and marks out, in the same order."""
 
 import dataclasses
+import itertools
+import json
 import shutil
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from eqn.annotation.annotator import Annotator
+from eqn.annotation.annotator import Annotator, Pending
 from eqn.emotions import EMOTIONS
-from eqn.errors import ArtifactRefused
+from eqn.errors import ArtifactRefused, UsageError
 
 
 def test_intensities_are_rounded_and_in_range(annotator: Annotator, texts: list[str]) -> None:
@@ -39,7 +42,7 @@ def test_an_intensity_equal_to_its_threshold_reaches_it(annotator: Annotator, te
     """A threshold of 0.0266 and an intensity that is shown as 0.0266 make a label, for each of the 28."""
     scores = annotator.scores(texts[:1])[0]
     thresholds = {name: float(str(score)) for name, score in zip(EMOTIONS, scores, strict=True)}
-    strict = Annotator(dataclasses.replace(annotator.package, thresholds=thresholds), annotator._scorer)
+    strict = Annotator(dataclasses.replace(annotator.package, thresholds=thresholds), annotator._back_end)
 
     assert set(strict.annotation(texts[:1]).labels[0]) == set(EMOTIONS)
 
@@ -113,3 +116,109 @@ def test_one_string_is_not_a_list_of_texts(annotator: Annotator) -> None:
     """The letters of a string are not annotated as texts by mistake."""
     with pytest.raises(TypeError, match="list of texts"):
         annotator.annotate("I can't stop smiling")
+
+
+def test_a_stream_gives_what_is_annotated_as_plain_values(annotator: Annotator, texts: list[str]) -> None:
+    """In the order of the texts, as the command line shows it, whatever the batch."""
+    done = annotator.annotation(texts)
+
+    found = list(annotator.stream(iter(texts)))
+
+    assert [list(row) for row in found] == [["text", *EMOTIONS, "labels", "truncated"]] * len(texts)
+    assert [row["text"] for row in found] == texts
+    assert [row["labels"] for row in found] == done.labels
+    assert [[row[name] for name in EMOTIONS] for row in found] == [[float(str(v)) for v in row] for row in done.scores]
+    assert json.loads(json.dumps(found)) == found
+    for batch in (1, 7, 59, 60):
+        apart = list(annotator.stream(texts, batch=batch))
+        assert [row["text"] for row in apart] == texts
+        assert max(abs(one["joy"] - other["joy"]) for one, other in zip(apart, found, strict=True)) < 5e-3
+    assert list(annotator.stream([])) == []
+
+
+def test_a_stream_reads_no_further_than_the_next_batch(annotator: Annotator, texts: list[str]) -> None:
+    """Of a source without end a few texts are held, and nothing is read before the first row is wanted."""
+    read = 0
+
+    def endless() -> Iterator[str]:
+        nonlocal read
+        for text in itertools.cycle(texts):
+            read += 1
+            yield text
+
+    rows = annotator.stream(endless(), batch=10)
+    assert read == 0
+    for wanted in range(1, 96):
+        next(rows)
+        assert read <= (wanted + 9) // 10 * 10 + 10
+    rows.close()
+    assert read <= 110
+    with pytest.raises(StopIteration):
+        next(rows)
+
+
+def test_whoever_closes_a_stream_stops_the_computing(annotator: Annotator, texts: list[str]) -> None:
+    """What was under way is let go of: no block of the next batch is computed that was not begun."""
+    cancelled: list[Pending] = []
+
+    class Watched(Annotator):
+        def start(self, texts: Sequence[str], *, uncertainty: bool = False) -> Pending:
+            pending = super().start(texts, uncertainty=uncertainty)
+            cancel = pending.cancel
+            pending.cancel = lambda: (cancelled.append(pending), cancel())[1]  # type: ignore[method-assign]
+            return pending
+
+    rows = Watched(annotator.package, annotator._back_end).stream(texts * 5, batch=100)
+    next(rows)
+    rows.close()
+
+    (pending,) = cancelled
+    assert all(
+        computing.future.cancelled() or computing.future.running() or computing.future.done()
+        for computing in pending._blocks
+    )
+    assert annotator.scores(texts[:3]).shape == (3, 28)
+
+
+def test_a_stream_says_at_once_what_it_cannot_take(annotator: Annotator) -> None:
+    """Not when its first row is wanted, hours later perhaps; what is no text is named by its place in the stream."""
+    with pytest.raises(TypeError, match="got one string"):
+        annotator.stream("I can't stop smiling")
+    with pytest.raises(UsageError, match="at least 1 text, got 0"):
+        annotator.stream(["a"], batch=0)
+    without = Annotator(dataclasses.replace(annotator.package, conformal={}), annotator._back_end)
+    with pytest.raises(UsageError, match="limits for conformal sets"):
+        without.stream(["a"], uncertainty=True)
+    with pytest.raises(TypeError, match="row 25 is None"):
+        list(annotator.stream(["fine"] * 25 + [None], batch=10))  # type: ignore[list-item]
+
+
+def test_it_says_in_a_line_what_it_is(annotator: Annotator, texts: list[str]) -> None:
+    """Model, digest and back end; an annotation says how many texts it is of, not all of its figures."""
+    assert repr(annotator) == f"Annotator('plain', {annotator.package.digest[:12]}, {annotator.name!r})"
+    assert repr(annotator.annotation([*texts, "a " * 500])) == "Annotation(61 texts, 1 truncated)"
+
+
+def test_a_notebook_shows_a_small_table(annotator: Annotator) -> None:
+    """With the figure on dev where it was measured; a name from elsewhere cannot give the notebook orders."""
+    shown = annotator._repr_html_()
+    macro_f1 = annotator.package.metrics["dev"]["macro_f1"]
+    for said in ("plain", annotator.package.digest[:12], annotator.name, "128 tokens", f"{macro_f1:.3f}"):
+        assert f"<td>{said}</td>" in shown
+    evil = dataclasses.replace(annotator.package, recipe={"name": "<script>alert(1)</script>"}, metrics={})
+    shown = Annotator(evil, annotator._back_end)._repr_html_()
+    assert "<script>" not in shown
+    assert "&lt;script&gt;" in shown
+    assert "not measured" in shown
+
+
+def test_a_text_of_a_megabyte_is_truncated_and_moves_no_other(annotator: Annotator, texts: list[str]) -> None:
+    """It is marked, reads as its beginning does, and stands beside the others as any long text would."""
+    huge = "I can't stop smiling! " * 50_000
+    plain = annotator.annotation([*texts, huge[:5000]])
+
+    done = annotator.annotation([*texts, huge])
+
+    assert len(huge) > 10**6
+    assert done.truncated == [*plain.truncated[:-1], True]
+    assert np.array_equal(done.scores, plain.scores)

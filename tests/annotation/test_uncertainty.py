@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from scipy.stats import entropy
 
 from eqn.annotation.annotator import Annotation, Annotator
@@ -27,20 +28,28 @@ def conformal_with(limits: dict[str, float], coverage: float = 0.9) -> Conformal
     return Conformal(coverage=coverage, limits=limits, rows=dict.fromkeys(EMOTIONS, 9))
 
 
+def unrounded(annotator: Annotator, texts: list[str]) -> NDArray[np.float32]:
+    """Give the intensities as the network gave them, (texts, 28)."""
+    back_end, scores = annotator._back_end, np.empty((len(texts), 28), dtype=np.float32)
+    for computing in back_end.start(back_end.encode(texts)):
+        scores[computing.block.rows] = computing.future.result().numpy()
+    return scores
+
+
 @pytest.fixture
 def sure(annotator: Annotator, texts: list[str]) -> Annotator:
     """The annotator with limits that split these texts: each emotion's median intensity, but none for grief."""
-    exact = annotator._scorer.scores(annotator._scorer.encode(texts))
+    exact = unrounded(annotator, texts)
     limits = dict(zip(EMOTIONS, np.median(exact, axis=0).astype(float).tolist(), strict=True))
     del limits["grief"]
     facts = dataclasses.asdict(conformal_with(limits))
-    return Annotator(dataclasses.replace(annotator.package, conformal=facts), annotator._scorer)
+    return Annotator(dataclasses.replace(annotator.package, conformal=facts), annotator._back_end)
 
 
 @pytest.fixture
 def unsure(annotator: Annotator) -> Annotator:
     """The annotator as an earlier EQN trained it: without limits."""
-    return Annotator(dataclasses.replace(annotator.package, conformal={}), annotator._scorer)
+    return Annotator(dataclasses.replace(annotator.package, conformal={}), annotator._back_end)
 
 
 def test_the_entropy_is_the_mean_of_28_binary_entropies() -> None:
@@ -124,7 +133,7 @@ def test_a_text_is_annotated_with_its_uncertainty(sure: Annotator, texts: list[s
     assert done.uncertainty is not None
     assert np.array_equal(done.scores, plain.scores)
     assert done.labels == plain.labels
-    exact = sure._scorer.scores(sure._scorer.encode(texts))
+    exact = unrounded(sure, texts)
     limits = sure.package.conformal["limits"]
     for row, names in zip(exact, done.uncertainty.conformal, strict=True):
         assert names == [name for i, name in enumerate(EMOTIONS) if name in limits and row[i] >= limits[name]]

@@ -13,7 +13,8 @@ import torch
 from eqn.annotation.annotator import Annotator
 from eqn.emotions import EMOTIONS
 from eqn.evaluation.halves import halves
-from eqn.model.package import read_package
+from eqn.model.encoding import encode
+from eqn.model.package import load_network, read_package
 from eqn.registry import tracking
 from eqn.registry.versions import list_versions, register
 from eqn.settings import load_settings
@@ -54,8 +55,8 @@ def test_an_imported_checkpoint_annotates(eqn: Eqn, elsewhere: Path, checkpoint:
     annotator = Annotator.load(elsewhere / "model")
     text = "I can't stop smiling"
     tensors = original_tensors()
-    network = annotator._scorer.network
-    ids = torch.tensor(annotator._scorer.encode([text]).ids)
+    network, tokenizer = load_network(package)
+    ids = torch.tensor(encode(tokenizer, [text], package.max_tokens).ids)
     with torch.inference_mode():
         pooled = network.encoder(input_ids=ids, attention_mask=torch.ones_like(ids)).pooler_output
         regressed = pooled @ tensors["regressor.weight"].T + tensors["regressor.bias"]

@@ -1,13 +1,20 @@
 """Promises about turning text into token ids."""
 
+import functools
 from pathlib import Path
 
 import pytest
 import torch
-from tokenizers import Tokenizer
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from tokenizers import AddedToken, BertWordPieceTokenizer, Tokenizer
+from tokenizers.normalizers import BertNormalizer, Normalizer, Replace, Sequence
+from tokenizers.processors import BertProcessing
 
+from eqn.model import encoding
 from eqn.model.backbone import Backbone
-from eqn.model.encoding import encode, padded
+from eqn.model.emoji import name_emoji
+from eqn.model.encoding import Encoded, encode, padded
 
 
 def test_a_text_stands_between_its_special_tokens(tiny_backbone: Backbone) -> None:
@@ -65,3 +72,121 @@ def test_padding_stands_on_the_right_and_is_masked() -> None:
     assert mask.tolist() == [[1, 1, 1, 0, 0, 0, 0, 0], [1, 0, 0, 0, 0, 0, 0, 0]]
     wide, _ = padded([[1] * 8], pad=0, device=torch.device("cpu"))
     assert wide.shape == (1, 8)
+
+
+@functools.cache
+def some_tokenizer(kind: str) -> Tokenizer:
+    """Make a BERT's tokenizer: of lower case, of both cases, with named emoji, or with longer rules of its own."""
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "so", "fun", "##ny", "face", "with", "tears", "of", "joy"]
+    words += ["中", "!", ".", "e", "é", "E", "##e", "##é", "ab", "##ab", "##b", "a", "##a", "ᄒ", "##ᅡ", "##ᆫ", "[", "]"]
+    pieces = BertWordPieceTokenizer({word: number for number, word in enumerate(words)}, lowercase=kind != "cased")
+    tokenizer = Tokenizer.from_str(pieces.to_str())
+    tokenizer.post_processor = BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    tokenizer.add_special_tokens(["[MASK]", "[SEP]"])
+    if kind == "emoji":
+        name_emoji(tokenizer)
+    if kind == "rules":
+        rules: list[Normalizer] = [Replace("x", ""), Replace("a b", "so"), Replace("!!", "tears of"), BertNormalizer()]
+        tokenizer.normalizer = Sequence(rules)
+    if kind == "added":
+        tokenizer.add_tokens([AddedToken("a b", normalized=True), AddedToken("fun fun", normalized=True)])
+    return tokenizer
+
+
+def encoded_whole(tokenizer: Tokenizer, text: str, max_tokens: int) -> Encoded:
+    """Encode all of a text, and cut what the model does not read off its tokens."""
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(max_length=max_tokens)
+    whole = tokenizer.encode(text)
+    return Encoded([whole.ids], [bool(whole.overflowing)])
+
+
+_PIECES = st.sampled_from(
+    [
+        *(" ", "\n", "\t", "\u00a0", "\u200b", "\u0301", "e\u0301", "é", "E", "a", "ab", "x", "so ", "funny ", "fun "),
+        *(
+            "!",
+            ".",
+            "中",
+            "中文 ",
+            "\u1112\u1161\u11ab",
+            "한",
+            "😂",
+            "❤\ufe0f",
+            "👍🏽",
+            "\u200d",
+            "[MASK]",
+            "[SEP",
+            "]",
+        ),
+        *("a b", "\x00", "\ufffd", "İ", "ß", "\u0345", "\U0001d49c", "\U000e0101"),
+    ]
+)
+_ODD_TEXTS = st.lists(st.tuples(_PIECES, st.integers(1, 90) | st.integers(200, 700)), max_size=8).map(
+    lambda parts: "".join(piece * times for piece, times in parts)
+)
+
+
+@pytest.mark.parametrize("kind", ["lower", "cased", "emoji", "rules", "added"])
+@settings(deadline=None, max_examples=60)
+@given(text=_ODD_TEXTS, max_tokens=st.sampled_from([8, 9, 16]))
+@example(text="a" * 257 + " so", max_tokens=8)
+@example(text=" " * 5000 + "so funny", max_tokens=8)
+@example(text=" " * 5000 + "so funny " * 9, max_tokens=8)
+@example(text="so " * 5 + " " * 236 + "ab" * 60, max_tokens=8)
+@example(text="so " * 5 + "a" * 241, max_tokens=8)
+@example(text="so " * 6 + "a" * 238, max_tokens=8)
+@example(text="e\u0301" * 400, max_tokens=8)
+@example(text="e" + "\u0301" * 4000, max_tokens=8)
+@example(text="so " * 80 + "[MASK] so" * 9, max_tokens=8)
+@example(text="so " * 5 + " " * 238 + "[MASK]" + " so" * 20, max_tokens=8)
+@example(text="x" * 3000 + "a" + "x" * 3000 + " b", max_tokens=8)
+def test_a_long_text_is_encoded_as_if_all_of_it_were_looked_at(kind: str, text: str, max_tokens: int) -> None:
+    """Runs of letters that make one unknown word, blanks, marks that combine, Chinese, emoji: the same ids and flag."""
+    tokenizer = some_tokenizer(kind)
+    assert encode(tokenizer, [text], max_tokens) == encoded_whole(tokenizer, text, max_tokens)
+
+
+@settings(deadline=None, max_examples=30)
+@given(text=st.text(min_size=200, max_size=600), times=st.integers(1, 4))
+def test_any_text_is_encoded_as_if_all_of_it_were_looked_at(text: str, times: int) -> None:
+    """Whatever Unicode has, wherever it is cut."""
+    for kind in ("lower", "cased", "emoji"):
+        tokenizer = some_tokenizer(kind)
+        assert encode(tokenizer, [text * times], 8) == encoded_whole(tokenizer, text * times, 8)
+
+
+@pytest.mark.parametrize(("kind", "is_cut"), [("lower", True), ("emoji", True), ("rules", False), ("added", False)])
+def test_of_a_very_long_text_only_what_is_read_is_looked_at(
+    kind: str, monkeypatch: pytest.MonkeyPatch, *, is_cut: bool
+) -> None:
+    """A megabyte of words does not hold up the others; where rules may reach far, all of it is looked at."""
+    looked_at: list[int] = []
+
+    class Watched:
+        def __init__(self, tokenizer: Tokenizer) -> None:
+            self._tokenizer = tokenizer
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self._tokenizer, name)
+
+        def encode_batch(self, texts: list[str]) -> object:
+            looked_at.extend(map(len, texts))
+            return self._tokenizer.encode_batch(texts)
+
+        def encode(self, text: str) -> object:
+            looked_at.append(len(text))
+            return self._tokenizer.encode(text)
+
+    tokenizer, text = some_tokenizer(kind), "so funny! " * 100_000
+    encoded = encode(Watched(tokenizer), ["so", text, "funny"], 128)  # type: ignore[arg-type]
+    assert encoded.truncated == [False, True, False]
+    assert encoded.lengths() == [3, 128, 4]
+    assert sum(looked_at) == (7 + 128 * encoding._CHARACTERS if is_cut else 7 + len(text))
+
+
+def test_minilm_reads_long_texts_as_if_all_of_them_were_looked_at(minilm_folder: Path) -> None:
+    """The vocabulary of the real one."""
+    tokenizer = Tokenizer.from_file(str(minilm_folder / "tokenizer.json"))
+    for text in ("antidisestablishmentarianism " * 3000, "é" * 60_000, "中" * 20_000, " " * 99_999 + "so", "😂" * 9000):
+        assert encode(tokenizer, [text], 128) == encoded_whole(tokenizer, text, 128)

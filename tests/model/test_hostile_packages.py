@@ -183,8 +183,8 @@ def test_a_changed_card_is_noticed(package: Path, canary: Path) -> None:
     [
         ({"labels": [EMOTIONS[1], EMOTIONS[0], *EMOTIONS[2:]]}, "labels"),
         ({"labels": sorted(EMOTIONS)}, "labels"),
-        ({"format": []}, "format 3 expected"),
-        ({"format": {"a": 1}}, "format 3 expected"),
+        ({"format": []}, "format 4 expected"),
+        ({"format": {"a": 1}}, "format 4 expected"),
         ({"output": "exec"}, "output"),
         ({"pooling": "os.system"}, "pooling"),
         ({"max_tokens": 10**9}, "max_tokens"),

@@ -21,6 +21,7 @@ from torch import Tensor
 from eqn.emotions import EMOTIONS
 from eqn.errors import ArtifactRefused, UsageError
 from eqn.model.backbone import Backbone, load_backbone
+from eqn.model.int8_layers import product_names
 from eqn.model.network import EmotionNetwork
 from eqn.model.package import Description, Package, load_network, read_package, require_free, write_package
 from eqn.model.scoring import Scorer
@@ -33,6 +34,8 @@ CONFORMAL = {
     "rows": dict.fromkeys(EMOTIONS, 50) | {"grief": 3},
 }
 
+INT8 = {"mean_change": 0.001, "ranges": {name: [-1.5, 2] for name in product_names(2)}}
+
 DESCRIPTION = Description(
     thresholds={name: 0.1 + number / 100 for number, name in enumerate(EMOTIONS)},
     max_tokens=64,
@@ -44,6 +47,7 @@ DESCRIPTION = Description(
     metrics={"dev": {"macro_f1": 0.25}, "test": {"macro_f1": 0.125}},
     calibration={"method": "a map", "rows": 15, "scale": {"joy": 1.5}, "shift": {"joy": -0.25}},
     conformal=CONFORMAL,
+    int8=INT8,
 )
 
 
@@ -145,16 +149,18 @@ def test_the_pooler_and_clipping_are_part_of_the_package(
 def _as_format(package: Path, form: int) -> Path:
     """Make of a package what an earlier EQN would have written.
 
-    Format 1 said nothing of the output and had no figures, format 2 nothing of calibration and conformal sets.
+    Format 1 said nothing of the output and had no figures, format 2 nothing of calibration and conformal sets, format 3
+    nothing of 8-bit ranges.
     """
     facts = json.loads((package / "eqn.json").read_text("utf-8"))
-    for name in ("calibration", "conformal", *(["output"] if form == 1 else [])):
+    unknown = {"int8": 4, "calibration": 3, "conformal": 3, "output": 2}
+    for name in (name for name, since in unknown.items() if form < since):
         del facts[name]
     (package / "eqn.json").write_text(json.dumps(facts | {"format": form}), "utf-8")
     return package
 
 
-@pytest.mark.parametrize("form", [1, 2])
+@pytest.mark.parametrize("form", [1, 2, 3])
 def test_a_package_of_an_earlier_format_is_read_as_it_always_was(
     package_copy: Path, model_texts: list[str], form: int
 ) -> None:
@@ -167,7 +173,10 @@ def test_a_package_of_an_earlier_format_is_read_as_it_always_was(
         scorer = Scorer(network, tokenizer, max_tokens=64, precision=torch.float32)
         scores.append(scorer.scores(scorer.encode(model_texts)))
     np.testing.assert_array_equal(scores[1], scores[0])
-    assert (package.calibration, package.conformal) == ({}, {})
+    assert package.int8 == {}
+    assert (package.calibration, package.conformal) == (
+        ({}, {}) if form < 3 else (DESCRIPTION.calibration, DESCRIPTION.conformal)
+    )
 
 
 @pytest.fixture
@@ -329,8 +338,21 @@ def test_all_faults_of_a_package_are_named_at_once(package_copy: Path) -> None:
         ({"conformal": CONFORMAL | {"rows": dict.fromkeys(EMOTIONS[1:], 50)}}, "conformal"),
         ({"conformal": CONFORMAL | {"rows": dict.fromkeys(EMOTIONS, "50")}}, "conformal"),
         ({"conformal": CONFORMAL | {"rows": None}}, "conformal"),
-        ({"format": 4}, "format 3 expected, got 4"),
-        ({"format": 0}, "format 3 expected, got 0"),
+        ({"int8": None}, "int8"),
+        ({"int8": ["ranges"]}, "int8"),
+        ({"int8": {"mean_change": 0.1}}, "int8"),
+        ({"int8": INT8 | {"refused": "too far off"}}, "int8"),
+        ({"int8": INT8 | {"ranges": [[0, 1]]}}, "int8"),
+        ({"int8": INT8 | {"ranges": {"0.inner": [0]}}}, "int8"),
+        ({"int8": INT8 | {"ranges": {"0.inner": 1}}}, "int8"),
+        ({"int8": INT8 | {"ranges": {"0.inner": [0, "1"]}}}, "int8"),
+        ({"int8": INT8 | {"ranges": {"0.inner": [1, 0]}}}, "int8"),
+        ({"int8": INT8 | {"ranges": {"0.inner": [float("-inf"), 1]}}}, "int8"),
+        ({"int8": INT8 | {"ranges": {"0.inner": [0, float("nan")]}}}, "int8"),
+        ({"int8": INT8 | {"ranges": {"0.inner": [0, 10**400]}}}, "int8"),
+        ({"int8": INT8 | {"ranges": {"0.inner": [-1e308, 1e308]}}}, "int8"),
+        ({"format": 5}, "format 4 expected, got 5"),
+        ({"format": 0}, "format 4 expected, got 0"),
         ({"files": {}}, "must list"),
         ({"files": None}, "must list"),
         ({"unknown": 1}, "not readable"),
@@ -340,6 +362,24 @@ def test_a_description_that_cannot_be_true_is_refused(package_copy: Path, change
     """Labels in another order, a threshold too few, a value of the wrong kind: refused with the fact's name."""
     _say(package_copy, **changes)
     assert named in str(_refused(package_copy))
+
+
+@pytest.mark.parametrize("names", [product_names(1), product_names(3), [*product_names(2), "encoder"], []])
+def test_8_bit_ranges_of_another_network_are_refused(package_copy: Path, names: list[str]) -> None:
+    """A product without a range would only be missed in the middle of making the network ready."""
+    _say(package_copy, int8=INT8 | {"ranges": {name: [-1, 1] for name in names}})
+    with pytest.raises(ArtifactRefused, match="cannot be built") as refusal:
+        load_network(read_package(package_copy))
+    assert all("8-bit range" in fault for fault in refusal.value.faults)
+
+
+def test_why_8_bits_were_refused_is_kept(package_copy: Path) -> None:
+    """A package without ranges may say what dev said; it is read, and its network is the same."""
+    said = {"mean_change": 0.02, "macro_f1_loss": 0.01, "interval": [0.005, 0.02], "refused": "scores move"}
+    _say(package_copy, int8=said)
+    package = read_package(package_copy)
+    assert package.int8 == said
+    load_network(package)
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"null", b"\xff", b"[" * 100_000, None])

@@ -31,6 +31,7 @@ def request_for(package: Path, annotator: Annotator, store: DirectoryStore, tmp_
     def make(*inputs: Path, **changes: Any) -> Request:
         files = find_inputs([str(path) for path in inputs])
         facts = {"dataset": "letters", "inputs": files, "model": model, "store": store, "docs": tmp_path / "docs"}
+        facts |= {"choices": tmp_path / "back_ends", "back_end": annotator.name}
         return Request(**facts | changes)
 
     return make

@@ -33,10 +33,12 @@ from eqn.records import ModelRef
 from eqn.release.annotate import Request, check_inputs, prepare, publish_prepared
 from eqn.store.directory import DirectoryStore
 
-package, inbox, store, docs = map(Path, sys.argv[1:])
+package, inbox, store, docs, choices = map(Path, sys.argv[1:6])
 model = ModelRef(str(package), Annotator.load(package).package.digest)
-inputs = find_inputs([str(inbox)])
-ready = prepare(Request(dataset="letters", inputs=inputs, model=model, store=DirectoryStore(store), docs=docs))
+inputs, store = find_inputs([str(inbox)]), DirectoryStore(store)
+ready = prepare(Request(
+    dataset="letters", inputs=inputs, model=model, store=store, docs=docs, choices=choices, back_end=sys.argv[6]
+))
 heard = []
 
 def report(rows, tokens):
@@ -161,16 +163,27 @@ def test_a_killed_run_goes_on_where_it_stopped(
     annotator: Annotator, inbox: Path, store: DirectoryStore, golden: str, tmp_path: Path
 ) -> None:
     """kill -9 in the second part: nothing is published, and a rerun reads only what was not finished."""
-    docs, package = tmp_path / "docs", annotator.package.path
-    killed = subprocess.run(
-        [sys.executable, "-c", KILLED, *map(str, (package, inbox, store.root, docs))], check=False, capture_output=True
-    )
+    docs, choices, package = tmp_path / "docs", tmp_path / "back_ends", annotator.package.path
+    script = tmp_path / "killed.py"  # PySpark, which Great Expectations imports where it is installed, ends `python -c`
+    script.write_text(KILLED, "utf-8")
+    arguments = (script, package, inbox, store.root, docs, choices, annotator.name)
+    killed = subprocess.run([sys.executable, *map(str, arguments)], check=False, capture_output=True)
     assert killed.returncode == -9, killed.stderr
     assert release_numbers(store, "letters") == []
 
     read: list[int] = []
     model = ModelRef(str(package), annotator.package.digest)
-    ready = prepare(Request(dataset="letters", inputs=find_inputs([str(inbox)]), model=model, store=store, docs=docs))
+    ready = prepare(
+        Request(
+            dataset="letters",
+            inputs=find_inputs([str(inbox)]),
+            model=model,
+            store=store,
+            docs=docs,
+            choices=choices,
+            back_end=annotator.name,
+        )
+    )
     release = publish_prepared(ready, check_inputs(ready), report=lambda rows, tokens: read.append(rows * bool(tokens)))
 
     manifest = read_manifest(store, "letters")

@@ -299,6 +299,7 @@ def test_a_model_of_an_earlier_eqn_is_refused_before_any_work(
         model=ModelRef(str(earlier), hashlib.sha256((earlier / "eqn.json").read_bytes()).hexdigest()),
         store=store,
         docs=tmp_path / "docs",
+        choices=tmp_path / "back_ends",
     )
     with pytest.raises(UsageError, match="earlier EQN"):
         prepare(dataclasses.replace(request, uncertainty=True))

@@ -36,7 +36,11 @@ test: $(STAMP)  ## all tests, formatting and types (with GoEmotions: EQN_GOEMOTI
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/python -m pytest
 
-test-stack: $(STAMP)  ## the tests against real servers, and the long ones on races, crashes and faults
+$(VENV)/.installed-stack: $(STAMP)
+	@$(BIN)/python -m pip install --quiet --upgrade-strategy only-if-needed --constraint constraints.txt --editable '.[pipeline,dev,stack]'
+	@touch $@
+
+test-stack: $(VENV)/.installed-stack  ## the tests against real servers, and the long ones on races, crashes and faults
 	@infra/services/prepare.sh
 	@$(BIN)/python -m pytest -m stack
 

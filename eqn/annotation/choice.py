@@ -32,8 +32,10 @@ class Choice:
     """Texts per second of each back end that was measured."""
 
 
-def chosen_back_end(package: "Package", folder: Path) -> Choice:
+def chosen_back_end(package: "Package", folder: Path, *, keep: bool = True) -> Choice:
     """Give the fastest back end for `package` on this machine; measured if no file in `folder` tells it.
+
+    With `keep` what was measured is written there.
 
     Of two that are within 5 % of each other the more exact one is taken.
     """
@@ -44,6 +46,8 @@ def chosen_back_end(package: "Package", folder: Path) -> Choice:
     if known is not None and not fault_of(known.name, package):
         return known
     choice = _measured(package)
+    if not keep:
+        return choice
     folder.mkdir(parents=True, exist_ok=True)
     temporary = place.with_name(f".tmp-{secrets.token_hex(8)}")
     temporary.write_text(json.dumps(dataclasses.asdict(choice), indent=2) + "\n", "utf-8")

@@ -1,10 +1,11 @@
 """`eqn annotate`: one text into bars, or whole files into a published release."""
 
+import contextlib
+import enum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eqn.annotation.names import AUTO
 from eqn.commands.shared import (
     IdColumn,
     Json,
@@ -19,11 +20,21 @@ from eqn.commands.shared import (
 from eqn.corpus.contract import ID_COLUMN, TEXT_COLUMN
 from eqn.emotions import EMOTIONS
 from eqn.errors import UsageError
+from eqn.model.back_end_names import AUTO
 from eqn.records import ReleaseRef, as_json
 
 if TYPE_CHECKING:
+    from eqn.annotation.engine import Engine
     from eqn.release.annotate import Prepared
     from eqn.release.plan import Plan
+
+
+class EngineName(enum.StrEnum):
+    """Where files are annotated."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
 
 Inputs = Annotated[
     list[str] | None,
@@ -55,6 +66,16 @@ BackEndName = Annotated[
         "--back-end", help="int8, bf16 or fp32; auto takes the fastest one, measured once for a machine and model."
     ),
 ]
+EngineOption = Annotated[
+    EngineName, typer.Option("--engine", help="Annotate in this process, or on a Ray cluster (pip install 'eqn[ray]').")
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        help="Ray cluster, as HOST:PORT, or auto for this node's. Default: Ray on this machine alone.",
+        show_default=False,
+    ),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Scan, say what would be done, write nothing.")]
 
 
@@ -69,6 +90,8 @@ def annotate(
     id_column: IdColumn = ID_COLUMN,
     uncertainty: Uncertainty = False,
     back_end: BackEndName = AUTO,
+    engine: EngineOption = EngineName.LOCAL,
+    address: Address = None,
     expect: Expect = None,
     dry_run: DryRun = False,
     json: Json = False,
@@ -80,9 +103,10 @@ def annotate(
     if (text is None) == (not inputs):
         raise UsageError("expected either INPUT... or --text.", todo='Try: eqn annotate --text "I can\'t stop smiling"')
     if text is not None:
-        if dataset or out or expect or dry_run:
+        if dataset or out or expect or dry_run or engine != EngineName.LOCAL:
             raise UsageError(
-                "expected --dataset, --out, --expect and --dry-run with INPUT... only: --text publishes nothing."
+                "expected --dataset, --out, --expect, --dry-run and --engine ray with INPUT... only: --text publishes "
+                "nothing."
             )
         if text != text.encode("utf-8", "replace").decode():
             raise UsageError("expected --text in UTF-8; got other bytes.", todo="Set the terminal to UTF-8.")
@@ -92,21 +116,26 @@ def annotate(
         raise UsageError(
             "expected --dataset beside the inputs: it names what is published.", todo="Try: --dataset letters"
         )
+    if address is not None and engine != EngineName.RAY:
+        raise UsageError("expected --address with --engine ray only.", todo="Try: --engine ray --address auto")
     columns = {"text_column": text_column, "id_column": id_column}
-    prepared = _prepare(
-        inputs or [],
-        dataset=dataset,
-        out=out,
-        model=model,
-        expect=expect,
-        uncertainty=uncertainty,
-        back_end=back_end,
-        **columns,
-    )
-    if dry_run:
-        _show_plan(prepared.plan, json=json)
-        return
-    published = _publish(prepared)
+    # Connected first: a cluster that cannot be reached is told before long inputs are scanned.
+    with _cluster(engine, address, dry_run=dry_run):
+        prepared = _prepare(
+            inputs or [],
+            dataset=dataset,
+            out=out,
+            model=model,
+            expect=expect,
+            uncertainty=uncertainty,
+            back_end=back_end,
+            only_look=dry_run,
+            **columns,
+        )
+        if dry_run:
+            _show_plan(prepared.plan, json=json)
+            return
+        published = _publish(prepared, engine)
     if json:
         print_json(as_json(published))
         return
@@ -126,6 +155,7 @@ def _prepare(
     id_column: str,
     uncertainty: bool,
     back_end: str,
+    only_look: bool,
 ) -> "Prepared":
     from eqn.corpus.remote import stage_inputs
     from eqn.release.annotate import Request, model_for, prepare
@@ -143,6 +173,7 @@ def _prepare(
         docs=settings.data_docs,
         choices=settings.back_ends,
         back_end=back_end,
+        only_look=only_look,
         text_column=text_column,
         id_column=id_column,
         uncertainty=uncertainty,
@@ -151,7 +182,16 @@ def _prepare(
     return prepare(request)
 
 
-def _publish(prepared: "Prepared") -> ReleaseRef:
+def _cluster(engine: EngineName, address: str | None, *, dry_run: bool) -> contextlib.AbstractContextManager[None]:
+    """Give the connection to the cluster while it is needed, or nothing."""
+    if engine != EngineName.RAY or dry_run:
+        return contextlib.nullcontext()
+    from eqn.annotation.ray_cluster import connected
+
+    return connected(address)
+
+
+def _publish(prepared: "Prepared", engine: EngineName) -> ReleaseRef:
     from eqn.release.annotate import check_inputs, publish_prepared
     from eqn.terminal import annotation_progress
 
@@ -159,8 +199,18 @@ def _publish(prepared: "Prepared") -> ReleaseRef:
         return publish_prepared(prepared, None)
     validation = check_inputs(prepared)
     people.print(f"back end: {prepared.annotator.name} ({prepared.back_end_reason})")
-    with annotation_progress(people, prepared.plan.rows_to_annotate) as report:
-        return publish_prepared(prepared, validation, report=report)
+    rows = prepared.plan.rows_to_annotate
+    with _started(prepared, engine) as started, annotation_progress(people, rows) as report:
+        return publish_prepared(prepared, validation, engine=started, report=report)
+
+
+def _started(prepared: "Prepared", engine: EngineName) -> "contextlib.AbstractContextManager[Engine | None]":
+    """Give the engine on the cluster that is connected, or none: the release itself annotates in this process."""
+    if engine != EngineName.RAY:
+        return contextlib.nullcontext()
+    from eqn.annotation.ray_engine import RayEngine
+
+    return RayEngine(prepared.annotator)
 
 
 def _annotate_text(text: str, *, model: str, uncertainty: bool, back_end: str, json: bool) -> None:
@@ -170,7 +220,7 @@ def _annotate_text(text: str, *, model: str, uncertainty: bool, back_end: str, j
 
     package = package_of(model)
     conformal = conformal_of(package) if uncertainty else None
-    named = None if back_end == AUTO else back_end
+    named = "fp32" if back_end == AUTO else back_end  # one text needs no speed, and the same digits everywhere
     done = Annotator.load(package.path, back_end=named).annotation([text], uncertainty=uncertainty)
     scores = {name: float(str(score)) for name, score in zip(EMOTIONS, done.scores[0], strict=True)}
     facts = {"text": text, "intensities": scores, "labels": done.labels[0], "truncated": done.truncated[0]}

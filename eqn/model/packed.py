@@ -9,6 +9,7 @@ A text's answer does not depend on its neighbours but for the order in which a m
 the last digits with the number of rows.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -107,7 +108,7 @@ def attention(projections: Tensor, runs: Sequence[Run], heads: int, weigh: Weigh
     """
     width = projections.shape[1] // 3
     context = projections.new_empty(len(projections), width)
-    for run in runs:
+    for run in itertools.chain.from_iterable(run.pieces() for run in runs):
         rows = slice(run.start, run.end)
         parts = projections[rows].view(run.texts, run.length, 3, heads, width // heads).permute(2, 0, 3, 1, 4)
         queries, keys, values = parts.reshape(3, run.texts * heads, run.length, width // heads)

@@ -7,7 +7,7 @@ equal bytes.
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,18 @@ class Run:
     def end(self) -> int:
         """Give the place behind their last token."""
         return self.start + self.texts * self.length
+
+    def pieces(self) -> "Iterator[Run]":
+        """Give runs of 1, 4, 16 ... texts that cover this one; the last of them may overlap the one before.
+
+        The library below prepares a kernel of more than half a megabyte for every number of texts and every length of
+        a batched product, and keeps it: with any number of texts, that memory would grow for millions of rows.
+        """
+        texts = 1
+        while texts * 4 <= self.texts and texts * 4 * self.length <= BLOCK_TOKENS:
+            texts *= 4
+        firsts = [*range(0, self.texts - texts, texts), self.texts - texts]
+        return (Run(self.start + first * self.length, texts, self.length) for first in firsts)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from eqn.annotation.annotator import Annotator
 from eqn.annotation.choice import chosen_back_end
-from eqn.annotation.engine import Report
-from eqn.annotation.names import AUTO
+from eqn.annotation.engine import Engine, Report
 from eqn.annotation.uncertainty import conformal_of
 from eqn.corpus.contract import ID_COLUMN, TEXT_COLUMN
 from eqn.corpus.inputs import InputFile
 from eqn.corpus.remote import stage_inputs
 from eqn.errors import ArtifactRefused
+from eqn.model.back_end_names import AUTO
 from eqn.model.package import read_package
 from eqn.quality.gate import require
 from eqn.quality.inputs import validated_inbox
@@ -37,8 +37,10 @@ class Request:
     """Folder for the quality gate's reports on inputs."""
     choices: Path
     """Folder where the measured choice of a back end is kept."""
+    only_look: bool = False
+    """Whether nothing is to be written, not even that choice."""
     back_end: str = AUTO
-    """One of `eqn.annotation.back_ends.NAMES`, or `auto`: the fastest one here."""
+    """One of `eqn.model.back_ends.NAMES`, or `auto`: the fastest one here."""
     text_column: str = TEXT_COLUMN
     id_column: str = ID_COLUMN
     uncertainty: bool = False
@@ -77,7 +79,7 @@ def prepare(request: Request) -> Prepared:
     """
     name, reason = request.back_end, "asked for"
     if name == AUTO:
-        choice = chosen_back_end(read_package(Path(request.model.path)), request.choices)
+        choice = chosen_back_end(read_package(Path(request.model.path)), request.choices, keep=not request.only_look)
         name, reason = choice.name, choice.reason
     annotator = Annotator.load(request.model.path, back_end=name)
     if annotator.package.digest != request.model.digest:
@@ -119,12 +121,23 @@ def check_inputs(prepared: Prepared, *, tell: Callable[[Validation], None] = lam
     return validation
 
 
-def publish_prepared(prepared: Prepared, validation: Validation | None, *, report: Report = unheard) -> ReleaseRef:
-    """Annotate and publish, with the report of `validation`; raises what `publish` raises."""
+def publish_prepared(
+    prepared: Prepared, validation: Validation | None, *, engine: Engine | None = None, report: Report = unheard
+) -> ReleaseRef:
+    """Annotate and publish, with the report of `validation`; raises what `publish` raises.
+
+    Without an `engine` the model annotates in this process; the release is the same with any.
+    """
     quality = Path(validation.data_docs).parent if validation else None
     request = prepared.request
     return publish(
-        request.store, prepared.plan, prepared.annotator, quality=quality, expect=request.expect, report=report
+        request.store,
+        prepared.plan,
+        prepared.annotator,
+        engine=engine,
+        quality=quality,
+        expect=request.expect,
+        report=report,
     )
 
 

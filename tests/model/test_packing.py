@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from eqn.model import packing
-from eqn.model.packing import BLOCK_TOKENS, packed_blocks
+from eqn.model.packing import BLOCK_TOKENS, Run, packed_blocks
 
 _TEXTS = st.lists(st.lists(st.integers(1, 30_000), min_size=1, max_size=40), max_size=40)
 _LIMITS = st.integers(1, 100)
@@ -93,3 +93,17 @@ def test_a_text_that_is_longer_than_a_block_stands_alone() -> None:
     assert [block.rows.tolist() for block in blocks] == [[1], [2, 0]]
     assert blocks[0].tokens == BLOCK_TOKENS + 9
     assert np.array_equal(blocks[0].ids[: blocks[0].tokens], np.arange(1, BLOCK_TOKENS + 10))
+
+
+@given(st.integers(1, 400), st.integers(1, 512))
+def test_pieces_of_a_run_cover_its_texts_in_few_sizes(texts: int, length: int) -> None:
+    """Every text is in a piece, none is beyond the run, and sizes are powers of four: kernels are kept for each."""
+    run = Run(start=7 * length, texts=texts, length=length)
+    covered: set[int] = set()
+    for piece in run.pieces():
+        assert piece.length == length
+        assert piece.texts in {1, 4, 16, 64, 256}
+        assert (piece.start - run.start) % length == 0
+        first = (piece.start - run.start) // length
+        covered |= set(range(first, first + piece.texts))
+    assert covered == set(range(texts))

@@ -41,18 +41,28 @@ def chosen_back_end(package: "Package", folder: Path, *, keep: bool = True) -> C
     """
     from eqn.model.back_ends import fault_of
 
-    place = folder / f"{package.digest[:16]}-{_machine()}.json"
-    known = _read(place)
+    known = _read(_place(package, folder))
     if known is not None and not fault_of(known.name, package):
         return known
     choice = _measured(package)
-    if not keep:
-        return choice
+    if keep:
+        keep_choice(choice, package, folder)
+    return choice
+
+
+def keep_choice(choice: Choice, package: "Package", folder: Path) -> None:
+    """Write a measured choice into `folder`, unless it stands there."""
+    place = _place(package, folder)
+    if _read(place) == choice:
+        return
     folder.mkdir(parents=True, exist_ok=True)
     temporary = place.with_name(f".tmp-{secrets.token_hex(8)}")
     temporary.write_text(json.dumps(dataclasses.asdict(choice), indent=2) + "\n", "utf-8")
     temporary.replace(place)
-    return choice
+
+
+def _place(package: "Package", folder: Path) -> Path:
+    return folder / f"{package.digest[:16]}-{_machine()}.json"
 
 
 def choose(rates: Mapping[str, float], faults: Mapping[str, str]) -> Choice:

@@ -129,7 +129,6 @@ def annotate(
             expect=expect,
             uncertainty=uncertainty,
             back_end=back_end,
-            only_look=dry_run,
             **columns,
         )
         if dry_run:
@@ -155,7 +154,6 @@ def _prepare(
     id_column: str,
     uncertainty: bool,
     back_end: str,
-    only_look: bool,
 ) -> "Prepared":
     from eqn.corpus.remote import stage_inputs
     from eqn.release.annotate import Request, model_for, prepare
@@ -173,7 +171,6 @@ def _prepare(
         docs=settings.data_docs,
         choices=settings.back_ends,
         back_end=back_end,
-        only_look=only_look,
         text_column=text_column,
         id_column=id_column,
         uncertainty=uncertainty,
@@ -198,7 +195,8 @@ def _publish(prepared: "Prepared", engine: EngineName) -> ReleaseRef:
     if prepared.plan.published is not None:
         return publish_prepared(prepared, None)
     validation = check_inputs(prepared)
-    people.print(f"back end: {prepared.annotator.name} ({prepared.back_end_reason})")
+    reason = prepared.choice.reason if prepared.choice else "asked for"
+    people.print(f"back end: {prepared.annotator.name} ({reason})")
     rows = prepared.plan.rows_to_annotate
     with _started(prepared, engine) as started, annotation_progress(people, rows) as report:
         return publish_prepared(prepared, validation, engine=started, report=report)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from eqn.annotation.annotator import Annotator
-from eqn.annotation.choice import chosen_back_end
+from eqn.annotation.choice import Choice, chosen_back_end, keep_choice
 from eqn.annotation.engine import Engine, Report
 from eqn.annotation.uncertainty import conformal_of
 from eqn.corpus.contract import ID_COLUMN, TEXT_COLUMN
@@ -37,8 +37,6 @@ class Request:
     """Folder for the quality gate's reports on inputs."""
     choices: Path
     """Folder where the measured choice of a back end is kept."""
-    only_look: bool = False
-    """Whether nothing is to be written, not even that choice."""
     back_end: str = AUTO
     """One of `eqn.model.back_ends.NAMES`, or `auto`: the fastest one here."""
     text_column: str = TEXT_COLUMN
@@ -56,8 +54,8 @@ class Prepared:
     request: Request
     plan: Plan
     annotator: Annotator
-    back_end_reason: str
-    """Why this back end."""
+    choice: Choice | None
+    """The measured choice of its back end; None where one was asked for."""
 
 
 def model_for(name: str, settings: Settings, *, uncertainty: bool) -> ModelRef:
@@ -77,11 +75,10 @@ def prepare(request: Request) -> Prepared:
     Raises what `make_plan` and `Annotator.load` raise, and ArtifactRefused when the model is no longer the one that was
     asked for.
     """
-    name, reason = request.back_end, "asked for"
-    if name == AUTO:
-        choice = chosen_back_end(read_package(Path(request.model.path)), request.choices, keep=not request.only_look)
-        name, reason = choice.name, choice.reason
-    annotator = Annotator.load(request.model.path, back_end=name)
+    choice = None
+    if request.back_end == AUTO:
+        choice = chosen_back_end(read_package(Path(request.model.path)), request.choices, keep=False)
+    annotator = Annotator.load(request.model.path, back_end=choice.name if choice else request.back_end)
     if annotator.package.digest != request.model.digest:
         raise ArtifactRefused(
             f"the model in {request.model.path} changed while it was opened.",
@@ -97,7 +94,7 @@ def prepare(request: Request) -> Prepared:
         id_column=request.id_column,
         uncertainty=request.uncertainty,
     )
-    return Prepared(request, plan, annotator, reason)
+    return Prepared(request, plan, annotator, choice)
 
 
 def check_inputs(prepared: Prepared, *, tell: Callable[[Validation], None] = lambda _: None) -> Validation:
@@ -130,6 +127,8 @@ def publish_prepared(
     """
     quality = Path(validation.data_docs).parent if validation else None
     request = prepared.request
+    if prepared.choice:
+        keep_choice(prepared.choice, prepared.annotator.package, request.choices)
     return publish(
         request.store,
         prepared.plan,

@@ -72,6 +72,7 @@ def main() -> None:
                 processes = [raylet(node), *children(raylet(node))]
                 send(processes, signal.SIGKILL)
                 cluster.remove_node(node, allow_graceful=False)
+                cluster.wait_for_nodes(timeout=120)  # until the others know: its CPU would be counted on
             say(len(actors(os.getpid())))
     finally:
         cluster.shutdown()

@@ -14,7 +14,7 @@ import time
 import uuid
 from collections.abc import Callable, Container, Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -254,7 +254,7 @@ def test_a_node_that_computes_otherwise_is_refused(nodes: Nodes, annotator: Anno
         def options(self) -> dict[str, Any]:
             return super().options | {"back_end": "torch cuda"}
 
-    driver: Self | Annotator = Elsewhere(annotator.package, annotator._back_end)
+    driver = Elsewhere(annotator.package, annotator._back_end)
     with connected(nodes.address), RayEngine(driver) as engine, pytest.raises(UsageError) as caught:
         await_actors(engine)
     assert caught.value.faults == ("back_end: torch cuda here, torch cpu there",)
@@ -281,6 +281,17 @@ def test_an_address_where_nobody_listens_ends_with_5(
     assert errors.startswith(f"eqn: expected a Ray cluster at {address}; there is none that can be used")
     assert len(errors.splitlines()) == 2
     assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize(
+    "options", [["--address", "auto"], ["--engine", "ray", "--address", "ray://here"], ["--engine", "nowhere"]]
+)
+def test_an_address_or_engine_that_cannot_be_is_refused(letters: Path, package: Path, options: list[str]) -> None:
+    """Before anything is started: exit code 2."""
+    code, errors = call("annotate", letters, "--dataset", "letters", "--model", package, *options)
+
+    assert code == 2
+    assert options[-1] in errors or "--address with --engine ray" in errors
 
 
 def test_a_server_that_is_no_cluster_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,7 +57,7 @@ class EndToEnd:
 
     def _publish(self, request: Request, engine: "Engine | None") -> ReleaseRef:
         plan = make_plan(request.store, request.dataset, request.inputs, model=request.model, annotator=self.annotator)
-        prepared = Prepared(request, plan, self.annotator, self.choice.reason)
+        prepared = Prepared(request, plan, self.annotator, self.choice)
         return publish_prepared(prepared, check_inputs(prepared), engine=engine)
 
 

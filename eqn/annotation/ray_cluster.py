@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import secrets
 import socket
 import subprocess
 import sys
@@ -42,6 +43,10 @@ def connected(address: str | None) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         if address is None:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="eqn-ray-", ignore_cleanup_errors=True))
+            # One token for this run alone: Ray would else make one, and keep it in the user's home.
+            if "RAY_AUTH_TOKEN" not in os.environ and "RAY_AUTH_TOKEN_PATH" not in os.environ:
+                os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+                stack.callback(os.environ.pop, "RAY_AUTH_TOKEN", None)
             alone = {"include_dashboard": False, "_node_ip_address": "127.0.0.1", "_temp_dir": folder}
             stack.callback(ray.shutdown)
             ray.init("local", **alone, **quiet)
@@ -82,5 +87,5 @@ def _require_answer(address: str) -> None:
 def _unreachable(address: str, why: str) -> StoreUnavailable:
     return StoreUnavailable(
         f"expected a Ray cluster at {address}; there is none that can be used: {' '.join(why.split())[:400]}",
-        todo="Start one with `ray start --head`, and this command on one of its nodes, in the same environment.",
+        todo="Start this command on a node of a running cluster, with the nodes' versions and RAY_AUTH_ variables.",
     )

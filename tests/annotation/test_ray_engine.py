@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import io
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -39,6 +40,8 @@ from eqn.store.directory import DirectoryStore
 
 pytestmark = pytest.mark.stack
 PROJECT = Path(__file__).parents[2]
+# The nodes listen on the network. Ray reads this once, when it is imported: no fixture would be early enough.
+os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 ROWS = 300
 SHARD = 8
 
@@ -306,9 +309,15 @@ def test_a_server_that_is_no_cluster_is_not_waited_for(monkeypatch: pytest.Monke
 def test_ray_on_this_machine_alone_leaves_nothing_behind(letters: Path, package: Path, tmp_path: Path) -> None:
     """Without an address the command starts Ray and ends it: no process and no file of it remains."""
     mark = f"EQN_TEST_RUN={uuid.uuid4()}"
-    temporary = Path(tempfile.mkdtemp(prefix="eqn-"))
+    temporary, user = Path(tempfile.mkdtemp(prefix="eqn-")), tmp_path / "user"
+    user.mkdir()
     name, _, value = mark.partition("=")
-    environment = os.environ | {"EQN_HOME": str(tmp_path / "home"), "TMPDIR": str(temporary), name: value}
+    environment = {key: there for key, there in os.environ.items() if not key.startswith("RAY_")} | {
+        "EQN_HOME": str(tmp_path / "home"),
+        "TMPDIR": str(temporary),
+        "HOME": str(user),
+        name: value,
+    }
     options = ["--dataset", "letters", "--model", str(package), "--back-end", "fp32", "--engine", "ray"]
     try:
         subprocess.run(
@@ -319,6 +328,7 @@ def test_ray_on_this_machine_alone_leaves_nothing_behind(letters: Path, package:
             capture_output=True,
         )
         assert list(temporary.iterdir()) == []
+        assert not (user / ".ray").exists()  # where Ray keeps a token that it had to make
     finally:
         shutil.rmtree(temporary)
     assert ids(DirectoryStore(tmp_path / "home" / "releases")) == [f"{n:05}" for n in range(ROWS)]

@@ -2,14 +2,23 @@
 
 import os
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 # One server of each kind for all tests: a fixture imported in two places would be two.
-from tests.store.servers import ceph_server, moto_server, moto_store
+from tests.store.proxy import FaultProxy
+from tests.store.servers import Service, ceph_server, moto_server, moto_store
 
 __all__ = ["ceph_server", "moto_server", "moto_store"]
+
+
+@pytest.fixture
+def proxy(moto_server: Service) -> Iterator[FaultProxy]:
+    """Stand between a client and moto's server, where a test may lose answers."""
+    with FaultProxy(moto_server.endpoint) as between:
+        yield between
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -1,6 +1,6 @@
 """Commits over a bad line to a real S3 server: answers that get lost, and a store that falls silent."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,16 +14,9 @@ from eqn.store import s3
 from eqn.store.s3 import S3Store
 from tests.store import faults
 from tests.store.proxy import FaultProxy
-from tests.store.servers import Service
 
 Publish = Callable[..., tuple[ReleaseRef, int]]
 MANIFEST = {"method": "PUT", "path": r"/releases/\d+\.json"}
-
-
-@pytest.fixture
-def proxy(moto_server: Service) -> Iterator[FaultProxy]:
-    with FaultProxy(moto_server.endpoint) as proxy:
-        yield proxy
 
 
 @pytest.fixture

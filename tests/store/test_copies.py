@@ -5,7 +5,6 @@ Moto ignores that condition on a copy; the proxy before it honours it, or lies.
 
 import dataclasses
 import os
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -33,12 +32,6 @@ from tests.store.servers import Service, fresh_store
 SMALL = {"keys": 1, "writers": 2, "listed": 2, "large": 1000}
 LARGE = os.urandom(300_000)
 COPY = "x-amz-copy-source"
-
-
-@pytest.fixture
-def proxy(moto_server: Service) -> Iterator[FaultProxy]:
-    with FaultProxy(moto_server.endpoint) as between:
-        yield between
 
 
 @pytest.fixture

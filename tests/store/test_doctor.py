@@ -29,12 +29,6 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def proxy(moto_server: Service) -> Iterator[FaultProxy]:
-    with FaultProxy(moto_server.endpoint) as between:
-        yield between
-
-
-@pytest.fixture
 def liar(proxy: FaultProxy, moto_server: Service, monkeypatch: pytest.MonkeyPatch) -> S3Store:
     """A store on moto behind the proxy, which a rule makes a liar."""
     return fresh_store(Service(proxy.endpoint, moto_server.access_key, moto_server.secret_key), monkeypatch)

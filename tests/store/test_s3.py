@@ -5,7 +5,7 @@ import os
 import re
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -30,12 +30,6 @@ from tests.store.proxy import Action, Answer, Call, FaultProxy, failure
 from tests.store.servers import Service, fresh_store, point_to
 
 CANARY = "canary-of-the-secret-key"
-
-
-@pytest.fixture
-def proxy(moto_server: Service) -> Iterator[FaultProxy]:
-    with FaultProxy(moto_server.endpoint) as between:
-        yield between
 
 
 @pytest.fixture

@@ -80,28 +80,21 @@ class PackedNetwork:
             FloatingPointError: the network gave something that is no number.
 
         """
-        outputs = self._outputs(block, _powers)
-        if not torch.isfinite(outputs).all():  # logits beyond what 2**x can be told for
-            outputs = self._outputs(block, _softmax)
+        outputs = self._outputs(block)
         if not torch.isfinite(outputs).all():
             raise FloatingPointError("the network gave scores that are no numbers")
         return self._intensities(outputs).cpu()
 
-    def _outputs(self, block: Block, weigh: "Weigh") -> Tensor:
+    def _outputs(self, block: Block) -> Tensor:
         ids, places = (torch.from_numpy(array).to(self.device) for array in (block.ids, block.places()))
         states = self._norm(functional.embedding(ids, self._words) + functional.embedding(places, self._places))
         states = states.to(self._states)
         for layer in self._layers:
-            states = layer(states, lambda projections: attention(projections, block.runs, self._heads, weigh))
+            states = layer(states, lambda projections: attention(projections, block.runs, self._heads))
         return functional.linear(self._pool(states, block.runs), *self._head)
 
 
-Weigh = Callable[[Tensor, Tensor, Tensor], object]
-"""Puts the means of the values, (texts x heads, length, width), weighted by the logits to base 2, (texts x heads,
-length, length), into the third tensor, (texts, heads, length, width)."""
-
-
-def attention(projections: Tensor, runs: Sequence[Run], heads: int, weigh: Weigh) -> Tensor:
+def attention(projections: Tensor, runs: Sequence[Run], heads: int) -> Tensor:
     """Give the heads' weighted means of the values, (tokens, width), of `projections`, (tokens, 3 x width).
 
     Texts of a run attend to themselves without a mask. The queries hold the scale and the change of base already.
@@ -113,26 +106,28 @@ def attention(projections: Tensor, runs: Sequence[Run], heads: int, weigh: Weigh
         parts = projections[rows].view(run.texts, run.length, 3, heads, width // heads).permute(2, 0, 3, 1, 4)
         queries, keys, values = parts.reshape(3, run.texts * heads, run.length, width // heads)
         into = context[rows].view(run.texts, run.length, heads, width // heads).transpose(1, 2)
-        weigh(torch.bmm(queries, keys.transpose(1, 2)), values, into)
+        keys = keys.transpose(1, 2)
+        if projections.dtype is not torch.bfloat16 or not _weighed(torch.bmm(queries, keys), values, into):
+            weights = torch.softmax(torch.bmm(queries, keys).float().div_(LOG2_E), dim=-1)
+            into.copy_(torch.bmm(weights.to(values.dtype), values).view(into.shape))
     context[runs[-1].end :] = 0  # what fills the block up is no text, and must be some number
     return context
 
 
-def _powers(logits: Tensor, values: Tensor, into: Tensor) -> None:
-    """Weigh without taking the largest logit off first: bfloat16 has the exponents of float32, and its 2**x is fast."""
-    if logits.dtype is not torch.bfloat16:
-        _softmax(logits, values, into)
-        return
+def _weighed(logits: Tensor, values: Tensor, into: Tensor) -> bool:
+    """Put the means of the values, weighted by 2**logits, into the third tensor; False where that cannot be told.
+
+    The largest logit is not taken off first: bfloat16 has the exponents of float32, and its 2**x is fast. Beyond the
+    bounds below a sum may overflow without a trace, or is of numbers with too few bits.
+    """
     weights = logits.exp2_()
     sums = weights.sum(dim=-1, keepdim=True)
-    # Beyond these a sum overflows without a trace, or is of numbers with too few bits: no number is noticed above.
-    shares = sums.masked_fill_((sums > 2.0**120) | (sums < 2.0**-100), torch.nan).reciprocal_()
+    low, high = sums.aminmax()
+    if not (low >= 2.0**-100 and high <= 2.0**120):
+        return False
+    shares = sums.reciprocal_()
     torch.mul(torch.bmm(weights, values).view(into.shape), shares.view(*into.shape[:-1], 1), out=into)
-
-
-def _softmax(logits: Tensor, values: Tensor, into: Tensor) -> None:
-    weights = torch.softmax(logits.float().div_(LOG2_E), dim=-1)
-    into.copy_(torch.bmm(weights.to(values.dtype), values).view(into.shape))
+    return True
 
 
 class _Norm:

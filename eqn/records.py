@@ -95,6 +95,59 @@ class ReleaseRef:
     """True when this work had been published before and nothing was written."""
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class DriftMeasure:
+    """How far one property of a release is from that of what it is compared with."""
+
+    name: str
+    """An emotion, `text length`, `vocabulary`, `embedding` ..."""
+    measure: str
+    """The distance's name."""
+    value: float
+    """0 for equal distributions."""
+    threshold: float
+    """From where on it counts as drift."""
+
+    @property
+    def breached(self) -> bool:
+        """True when the distance is beyond its threshold."""
+        return self.value > self.threshold
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DriftComparison:
+    """A release beside one thing that it is compared with."""
+
+    against: str
+    """`release 3`, or `training data`."""
+    rows: int
+    """Rows of that."""
+    measures: tuple[DriftMeasure, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Drift:
+    """How a release differs from the reference release and from what its model was trained on."""
+
+    dataset: str
+    release: int
+    rows: int
+    comparisons: tuple[DriftComparison, ...]
+    notes: tuple[str, ...] = ()
+    """What could not be compared, and why; one sentence each."""
+
+    @property
+    def breaches(self) -> tuple[str, ...]:
+        """One sentence for each measure beyond its threshold."""
+        return tuple(
+            f"{measure.name}: {measure.measure} {measure.value:.3f} from {comparison.against}, "
+            f"where {measure.threshold:g} is the limit"
+            for comparison in self.comparisons
+            for measure in comparison.measures
+            if measure.breached
+        )
+
+
 def as_json(record: Any) -> Any:
     """Turn a record, or records inside lists and mappings, into JSON values."""
     if dataclasses.is_dataclass(record) and not isinstance(record, type):

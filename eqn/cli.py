@@ -4,6 +4,7 @@ With --json a command prints one JSON value on standard output and nothing else 
 go to standard error.
 """
 
+import contextlib
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -11,7 +12,7 @@ from typing import Annotated
 import typer
 
 from eqn import __version__
-from eqn.commands import annotate, data, importing, models, quality, release, store, training
+from eqn.commands import annotate, data, importing, metrics, models, quality, release, store, training
 from eqn.errors import INTERRUPTED, UsageError
 from eqn.exits import ending
 
@@ -34,6 +35,7 @@ app.add_typer(release.app, name="release")
 app.add_typer(data.app, name="data")
 app.add_typer(quality.app, name="quality")
 app.add_typer(store.app, name="store")
+app.add_typer(metrics.app, name="metrics")
 
 
 @app.callback(invoke_without_command=True)
@@ -41,6 +43,10 @@ def _options(*, version: Annotated[bool, typer.Option("--version", help="Print t
     if version:
         print(__version__)  # noqa: T201  the command's result
         raise typer.Exit
+    with contextlib.suppress(ModuleNotFoundError):  # without the pipeline's packages nothing is logged
+        from eqn.telemetry.logs import configure_logging
+
+        configure_logging("critical")
 
 
 def main() -> None:

@@ -5,10 +5,15 @@ EQN_GOEMOTIONS      directory with GoEmotions' train.tsv, dev.tsv, test.tsv; wit
 EQN_INBOX           directory or s3://bucket/prefix whose files are annotated; default: `inbox` in the state folder
 EQN_STORE           directory or s3://bucket/prefix for releases; default: `releases` in the state folder
 EQN_TRACKING_URI    MLflow's address; default: SQLite in the state folder
+EQN_PUSHGATEWAY_URL Pushgateway to which each run's metrics go as well; default: none
+EQN_LOG_LEVEL       debug, info, warning, error or critical; default: info in flows, critical on the command line
+EQN_LOG_FORMAT      json or text; default: text where a terminal shows it
 """
 
+import os
+import re
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -18,6 +23,9 @@ from eqn.errors import UsageError
 
 REGISTRY_FILE = "mlflow.yaml"
 STATE_FOLDER = ".eqn"
+_SECRET = re.compile("SECRET|PASSWORD|PASSWD|TOKEN|CREDENTIAL|API_KEY|AUTH_STRING|ACCESS_KEY")
+_SHORTEST_SECRET = 8
+"""Shorter values, such as `none`, would blot out ordinary words."""
 
 
 class _Section(BaseModel):
@@ -34,10 +42,42 @@ class Aliases(_Section):
 class PromotionPolicy(_Section):
     """When a candidate replaces the champion; see `eqn.registry.decision.decide`."""
 
+    mode: Literal["automatic", "ask"] = "automatic"
+    """`ask` holds each promotion that the rules below would make until a person says yes or no."""
     primary: Literal["macro_f1", "micro_f1", "map"]
     least_gain: float = Field(ge=0)
     guards: dict[Literal["macro_f1", "micro_f1", "map", "brier"], float]
     least_train_share: float = Field(ge=0, le=1)
+
+
+class DriftLimits(_Section):
+    """The distances from which on a release counts as drifted, each in [0, 1]; `bench/drift.py` shows what they mean.
+
+    Where there are so few rows that chance alone gives more, that is the limit.
+    """
+
+    intensity: float = Field(default=0.07, ge=0, le=1)
+    """Jensen-Shannon distance between the distributions of an emotion's intensity."""
+    text_length: float = Field(default=0.15, ge=0, le=1)
+    """The same of the texts' lengths."""
+    vocabulary: float = Field(default=0.15, ge=0, le=1)
+    """The same of the words."""
+    embedding: float = Field(default=0.3, ge=0, le=1)
+    """How well a classifier tells the two sides' texts apart by their embeddings: 2 AUC - 1."""
+
+
+class DriftPolicy(_Section):
+    """What a release is compared with, and when it counts as drifted; see `eqn.drift.measure.measure_drift`."""
+
+    reference: Literal["previous", "first"] | Annotated[int, Field(strict=True, ge=1)] = "previous"
+    """The release before, the dataset's first one, or the one with this number."""
+    limits: DriftLimits = DriftLimits()
+    least_rows: int = Field(default=100, ge=10)
+    """With fewer rows on either side nothing is compared."""
+    false_alarms: float = Field(default=0.002, gt=0, lt=1)
+    """Share of comparisons of equal distributions that may raise an alarm by chance, all measures together."""
+    least_new_rows: int = Field(default=0, ge=0)
+    """Rows by which the labelled data must have grown to be a reason to train again; 0: any change of it is one."""
 
 
 class RegistrySettings(_Section):
@@ -48,6 +88,7 @@ class RegistrySettings(_Section):
     registered_model: str
     aliases: Aliases
     promotion: PromotionPolicy
+    drift: DriftPolicy = DriftPolicy()
 
 
 class _Environment(BaseSettings):
@@ -58,6 +99,16 @@ class _Environment(BaseSettings):
     inbox: str = ""
     store: str = ""
     tracking_uri: str = ""
+    pushgateway_url: str = ""
+
+
+class LogSettings(BaseSettings):
+    """How much is logged and in which form; None where the environment does not say."""
+
+    model_config = SettingsConfigDict(env_prefix="EQN_LOG_", frozen=True, env_ignore_empty=True, extra="ignore")
+
+    level: Literal["debug", "info", "warning", "error", "critical"] | None = None
+    format: Literal["json", "text"] | None = None
 
 
 class Settings(_Section):
@@ -68,6 +119,8 @@ class Settings(_Section):
     inbox: str
     store: str
     tracking_uri: str
+    pushgateway_url: str = Field(default="", repr=False)
+    """May hold a password."""
     registry: RegistrySettings
 
     @property
@@ -101,6 +154,11 @@ class Settings(_Section):
         return self.home / "back_ends"
 
     @property
+    def metrics(self) -> Path:
+        """Where runs keep what they counted."""
+        return self.home / "metrics"
+
+    @property
     def prefect_home(self) -> Path:
         """State of Prefect's embedded server."""
         return self.home / "prefect"
@@ -129,8 +187,30 @@ def load_settings(start: Path | None = None) -> Settings:
         inbox=environment.inbox or str(home / "inbox"),
         store=environment.store or str(home / "releases"),
         tracking_uri=environment.tracking_uri or registry.tracking_uri or sqlite,
+        pushgateway_url=environment.pushgateway_url,
         registry=registry,
     )
+
+
+def load_log_settings() -> LogSettings:
+    """Read EQN_LOG_LEVEL and EQN_LOG_FORMAT.
+
+    Raises:
+        UsageError: a value is none of those that are known; the message names all of them.
+
+    """
+    try:
+        return LogSettings()
+    except ValidationError as error:
+        faults = [f"EQN_LOG_{'_'.join(map(str, fault['loc'])).upper()}: {fault['msg']}" for fault in error.errors()]
+        raise UsageError(
+            "expected a known level and format of logs.", faults=faults, todo="Correct these variables."
+        ) from error
+
+
+def secrets_in_environment() -> tuple[str, ...]:
+    """Give the values of all variables that are named like secrets, for those who must keep them out of sight."""
+    return tuple(value for name, value in os.environ.items() if _SECRET.search(name) and len(value) >= _SHORTEST_SECRET)
 
 
 def find_home(start: Path) -> Path:

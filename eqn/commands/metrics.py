@@ -1,0 +1,88 @@
+"""`eqn metrics`: what runs counted, for Prometheus and for people."""
+
+import signal
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from eqn.commands.shared import Json, out, people, print_json, say
+
+if TYPE_CHECKING:
+    from eqn.telemetry.ledger import Ledger
+
+app = typer.Typer(help="What the runs of this state folder counted.", no_args_is_help=True)
+
+
+@app.command()
+def serve(
+    *,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 9464,
+    address: Annotated[
+        str, typer.Option(help="Address to listen on. Other than loopback, everybody there can read the figures.")
+    ] = "127.0.0.1",
+    json: Json = False,
+) -> None:
+    """Serve the metrics of all runs under /metrics, until it is ended. One for each state folder is enough.
+
+    With --json the address comes on standard output.
+
+    Example: eqn metrics serve --port 9464
+    """
+    from eqn.telemetry.serve import exporter
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        with exporter(_ledger(), address, port) as (bound_port, thread):
+            served = f"http://{address}:{bound_port}/metrics"
+            if json:
+                print_json({"address": served})
+                sys.stdout.flush()
+            else:
+                people.print(served, highlight=False, soft_wrap=True)
+            thread.join()
+    except KeyboardInterrupt:  # how a person ends it
+        return
+
+
+@app.command()
+def show(*, json: Json = False) -> None:
+    """Show every metric as it stands now.
+
+    Example: eqn metrics show
+    """
+    import sqlite3
+
+    from eqn.errors import StoreUnavailable
+
+    ledger = _ledger()
+    try:
+        samples = sorted(ledger.read(), key=lambda sample: (sample.name, sorted(sample.labels.items())))
+    except (OSError, sqlite3.Error) as error:
+        raise StoreUnavailable(
+            f"expected to read {ledger.path}: {error}",
+            todo="If the file is damaged, move it away: the next run starts a new one, and counts from 0.",
+        ) from error
+    if json:
+        print_json([{"name": sample.name, "labels": dict(sample.labels), "value": sample.value} for sample in samples])
+    elif samples:
+        from eqn.terminal import table
+
+        rows = [
+            {
+                "metric": sample.name,
+                "of": ", ".join(value for _, value in sorted(sample.labels.items())),
+                "value": f"{sample.value:,.{0 if sample.value.is_integer() else 4}f}",
+            }
+            for sample in samples
+        ]
+        out.print(table(str(ledger.path), rows))
+    else:
+        say("No run was counted yet.")
+
+
+def _ledger() -> "Ledger":
+    from eqn.settings import load_settings
+    from eqn.telemetry.ledger import Ledger
+
+    return Ledger(load_settings().metrics)

@@ -9,7 +9,7 @@ export DO_NOT_TRACK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help install run ui test test-stack test-model lint clean
+.PHONY: help install run ui up status down deploy test test-stack test-model lint clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,6 +30,24 @@ run: $(STAMP)  ## the main job: check, train, promote, annotate the inbox, publi
 
 ui: $(STAMP)  ## Prefect's and MLflow's pages on the state of `make run`, until Ctrl-C
 	@$(BIN)/python infra/ui.py
+
+TEAM := $(VENV)/.installed-team
+
+$(TEAM): $(STAMP)
+	@$(BIN)/python -m pip install --quiet --upgrade-strategy only-if-needed --constraint constraints.txt --editable '.[pipeline,dev,team]'
+	@touch $@
+
+up: $(TEAM)  ## a team's servers and workers on this machine: PostgreSQL, S3, MLflow, Prefect (UP=--help for their ports)
+	@$(BIN)/python -m infra.stack up $(UP)
+
+status: $(TEAM)  ## what of `make up` runs, where, and since when
+	@$(BIN)/python -m infra.stack status
+
+down: $(TEAM)  ## end what `make up` started; its data is kept
+	@$(BIN)/python -m infra.stack down
+
+deploy: $(TEAM)  ## register deployments, work pools and automations at the Prefect server of PREFECT_API_URL
+	@$(BIN)/python -m flows.deploy
 
 test: $(STAMP)  ## all tests, formatting and types (with GoEmotions: EQN_GOEMOTIONS=DIR make test)
 	@$(BIN)/ruff check --quiet . && $(BIN)/ruff format --quiet --check .

@@ -28,7 +28,7 @@ def main() -> int:
     prefect, mlflow = _free_port(PREFECT_PORT), _free_port(MLFLOW_PORT)
     with contextlib.ExitStack() as ends:
         servers = [
-            ends.enter_context(_running(command, settings, name))
+            ends.enter_context(_running(command, settings, name, prefect_port=prefect))
             for name, command in (("prefect", _prefect(prefect)), ("mlflow", _mlflow(mlflow, settings)))
         ]
         with contextlib.suppress(KeyboardInterrupt):
@@ -59,12 +59,15 @@ def _mlflow(port: int, settings: Settings) -> list[str]:
 
 
 @contextlib.contextmanager
-def _running(arguments: Sequence[str], settings: Settings, name: str) -> "Iterator[subprocess.Popen[bytes]]":
+def _running(
+    arguments: Sequence[str], settings: Settings, name: str, *, prefect_port: int
+) -> "Iterator[subprocess.Popen[bytes]]":
     logs = settings.home / "logs"
     logs.mkdir(exist_ok=True)
     environment = os.environ | {
         "PREFECT_HOME": str(settings.prefect_home),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_UI_API_URL": f"http://127.0.0.1:{prefect_port}/api",  # else its pages ask port 4200
         "MLFLOW_BACKEND_STORE_URI": settings.tracking_uri,  # not an argument: everybody may read those
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "DO_NOT_TRACK": "1",

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 # One server of each kind for all tests: a fixture imported in two places would be two.
+from tests.infra.running_stack import stack
 from tests.store.proxy import FaultProxy
 from tests.store.servers import Service, ceph_server, moto_server, moto_store
 
-__all__ = ["ceph_server", "moto_server", "moto_store"]
+__all__ = ["ceph_server", "moto_server", "moto_store", "stack"]
 
 
 @pytest.fixture

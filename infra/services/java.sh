@@ -8,6 +8,8 @@
 # Exit codes: 0 JAVA_HOME is on standard output, 2 wrong call, 5 it cannot be fetched.
 set -euo pipefail
 umask 077
+# shellcheck source=infra/services/debian.sh
+. "$(dirname "$(realpath "${BASH_SOURCE[0]}")")/debian.sh"
 
 least=17 # what Spark 4 needs
 
@@ -43,31 +45,15 @@ new_enough() { # HOME
 }
 
 unpack() {
-  local cache root homes package
-  cache=${EQN_SERVICES_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/eqn/services}
-  root=$cache/java-$(dpkg --print-architecture)
-  mkdir -p "$cache"
-  (
-    flock 8
-    if [ -d "$root" ]; then exit; fi
-    echo "java.sh: fetching OpenJDK 17 into $cache, once" >&2
-    rm -rf "$root.part"
-    mkdir -p "$root.part/debs"
-    cd "$root.part/debs"
-    download 2>/dev/null || { apt-get -qq update >&2 && download; } ||
-      fail "expected Debian 12's package openjdk-17-jre-headless; it cannot be fetched (on a fresh machine: apt-get update)."
-    for package in *.deb; do dpkg -x "$package" "$root.part"; done
-    rm -rf "$root.part/debs"
-    relocate "$root.part" "$root"
-    mv "$root.part" "$root"
-  ) 8>"$cache/lock"
+  local homes
+  unpack_packages java 'OpenJDK 17' wanted relocate
   homes=("$root"/usr/lib/jvm/java-17-openjdk-*)
   new_enough "${homes[0]}" || fail "${homes[0]}/bin/java does not run; remove $root to fetch it again."
   echo "${homes[0]}"
 }
 
-download() { # of what it depends on, a Java without windows and sound loads only libraries that every Debian has
-  apt-get -qq -o APT::Sandbox::User="$(id -un)" download openjdk-17-jre-headless >&2
+wanted() { # of what it depends on, a Java without windows and sound loads only libraries that every Debian has
+  echo openjdk-17-jre-headless
 }
 
 relocate() { # PART ROOT: its settings are links into /etc, where they are only after an installation

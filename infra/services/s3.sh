@@ -10,6 +10,8 @@
 # Exit codes: 0 healthy (or stopped), 2 wrong call, 5 it does not start.
 set -euo pipefail
 umask 077 # DIR holds keys
+# shellcheck source=infra/services/debian.sh
+. "$(dirname "$(realpath "${BASH_SOURCE[0]}")")/debian.sh"
 
 daemons=(mon osd rgw) # in the order in which they start
 seconds_to_start=120
@@ -51,6 +53,7 @@ start() {
     return
   fi
   stop
+  find "$dir/log" -name '*.log' -size +10M -exec mv {} {}.1 \;
   unpack
   trap 'code=$?; [ $code = 0 ] || stop; exit $code' EXIT
   trap 'exit 5' INT TERM HUP
@@ -100,25 +103,7 @@ stop() {
 # --- packages ----------------------------------------------------------------------------------------------------------
 
 unpack() {
-  local cache packages
-  cache=${EQN_SERVICES_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/eqn/services}
-  root=$cache/ceph-$(dpkg --print-architecture)
-  mkdir -p "$cache"
-  (
-    flock 8
-    if [ -d "$root" ]; then exit; fi
-    echo "s3.sh: fetching Ceph's packages into $cache, once" >&2
-    packages=$(wanted) || { apt-get -qq update >&2 && packages=$(wanted); } ||
-      fail "expected Debian 12's packages of Ceph; apt-get does not offer them (on a fresh machine: apt-get update)."
-    rm -rf "$root.part"
-    mkdir -p "$root.part/debs"
-    cd "$root.part/debs"
-    # shellcheck disable=SC2086  # a list of names
-    apt-get -qq -o APT::Sandbox::User="$(id -un)" download $packages >&2 || fail "the packages cannot be fetched; is the mirror reachable?"
-    for package in *.deb; do dpkg -x "$package" "$root.part"; done
-    rm -rf "$root.part/debs"
-    mv "$root.part" "$root"
-  ) 8>"$cache/lock" 9>&-
+  unpack_packages ceph Ceph wanted
   local libraries=("$root"/usr/lib/*-linux-gnu)
   lib=${libraries[0]}
   export LD_LIBRARY_PATH=$lib:$lib/ceph:$root/usr/lib/ceph:$root/lib/${lib##*/} PATH=$root/usr/bin:$PATH

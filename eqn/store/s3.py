@@ -14,6 +14,7 @@ import contextlib
 import dataclasses
 import hashlib
 import io
+import mimetypes
 import os
 import random
 import re
@@ -21,7 +22,7 @@ import threading
 import time
 from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
@@ -197,7 +198,12 @@ class S3Store:
             with self._client(key) as client:
                 try:
                     answer = client.put_object(
-                        Bucket=self.bucket, Key=wanted, Body=content, ContentMD5=digest, **condition
+                        Bucket=self.bucket,
+                        Key=wanted,
+                        Body=content,
+                        ContentMD5=digest,
+                        ContentType=_content_type(wanted),
+                        **condition,
                     )
                 except client.exceptions.ClientError as error:
                     if condition and status_of(error) == 412:
@@ -400,6 +406,12 @@ def _md5_of(answer: Any) -> str | None:
 def _etag_of(answer: Any) -> str:
     """Give the ETag without its quotes, which not every service sets."""
     return str(answer.get("ETag", "")).strip('"')
+
+
+def _content_type(key: str) -> str:
+    """Give the media type by which a browser shows an object rather than saving it."""
+    kinds = {".html": "text/html; charset=utf-8", ".json": "application/json", ".md": "text/markdown; charset=utf-8"}
+    return kinds.get(PurePosixPath(key).suffix, mimetypes.guess_type(key)[0] or "application/octet-stream")
 
 
 def _pause(attempt: int) -> None:

@@ -4,13 +4,13 @@
     ├── UsageError                2  unknown option, no such file
     ├── DataRefused               3  the data breaks the contract or failed the gate
     ├── Conflict                  4  somebody else published that release
-    ├── StoreUnavailable          5  a store or server cannot be reached, or refuses us   (Transient)
+    ├── StoreUnavailable          5  a store or server cannot be reached, or refuses us   (Transient, or lasting)
     ├── StorageFull               6  no space left
     ├── CommitUnknown             7  the outcome of a commit is unknown; nothing was deleted
     └── ArtifactRefused           8  a model or artifact: wrong digest, unsafe content, wrong labels
 
-`Transient` marks errors after which the same call may succeed; only those are retried. Errors from other libraries are
-translated where they enter (`raise ... from error`), never in here.
+`Transient` marks errors after which the same call may succeed; only those are retried, and of them not the `lasting`
+ones. Errors from other libraries are translated where they enter (`raise ... from error`), never in here.
 """
 
 from collections.abc import Sequence
@@ -21,6 +21,9 @@ INTERRUPTED = 130
 
 class Transient:
     """Marks an error after which the same call may succeed."""
+
+    lasting = False
+    """True where it will not before a person has changed something: credentials, a permission, an address."""
 
 
 class EqnError(Exception):
@@ -62,6 +65,11 @@ class StoreUnavailable(EqnError, Transient):
     """A store or server cannot be reached, or refuses the credentials."""
 
     exit_code = 5
+
+    def __init__(self, what: str, *, todo: str = "", faults: Sequence[str] = (), lasting: bool = False) -> None:
+        """As every error; `lasting` tells that another try meets the same."""
+        super().__init__(what, todo=todo, faults=faults)
+        self.lasting = lasting
 
 
 class StorageFull(EqnError):

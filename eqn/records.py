@@ -79,6 +79,74 @@ class Decision:
     """The candidate's registered version."""
     champion: int | None
     """The champion's registered version when the decision was made; None when there was none."""
+    held: bool = False
+    """The policy would promote the candidate, and waits for a person to say so; `promote` is False then."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Answer:
+    """What a person decided about a promotion."""
+
+    promote: bool
+    who: str
+    """The person's name, as given."""
+    why: str
+    """In the person's words; may be empty."""
+    candidate: int
+    champion: int | None
+    """The champion that the person compared the candidate with; None when there was none."""
+    when: str = ""
+    """In UTC, ISO 8601; empty until it is written down."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Gain:
+    """By how much a figure of a candidate is above the champion's, on the same rows."""
+
+    value: float
+    low: float
+    """Lower end of the 95 % interval, by paired bootstrap over the rows."""
+    high: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class EmotionContest:
+    """A candidate beside the champion on one emotion."""
+
+    emotion: str
+    rows: int
+    """Rows that carry it."""
+    candidate: float
+    """F1."""
+    champion: float
+    """F1."""
+
+    @property
+    def gain(self) -> float:
+        """By how much the candidate's F1 is above the champion's."""
+        return self.candidate - self.champion
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Contest:
+    """A candidate beside the champion, both measured on the dev split of one corpus."""
+
+    candidate: int
+    """Registered version."""
+    champion: int | None
+    """Registered version; None when there is no champion, or the candidate is it."""
+    corpus: str
+    corpus_digest: str
+    rows: int
+    """Rows of the dev split."""
+    candidate_figures: Mapping[str, float]
+    """By the short names that stand in tables and in the registry."""
+    champion_figures: Mapping[str, float]
+    """The same; empty without a champion."""
+    gains: Mapping[str, Gain]
+    """Of `macro_f1` and `map`; empty without a champion."""
+    emotions: tuple[EmotionContest, ...]
+    """The largest gain first; empty without a champion."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -107,6 +175,8 @@ class DriftMeasure:
     """0 for equal distributions."""
     threshold: float
     """From where on it counts as drift."""
+    detail: str = ""
+    """What changed, in words where there are any to say; they may come from texts."""
 
     @property
     def breached(self) -> bool:

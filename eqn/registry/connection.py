@@ -25,11 +25,15 @@ _ENVIRONMENT = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_LOGGING_LEVEL": "CRITICAL",  # errors are raised, and reported once, by us
     "MLFLOW_UV_AUTO_DETECT": "false",  # or a uv.lock in the working directory would travel with the model
-    # MLflow's own 7 retries with doubled pauses keep a person waiting for minutes.
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+    # MLflow's own 7 retries with doubled pauses keep a person waiting for minutes. With these a server that hangs
+    # costs half a minute, one that answers 500 a few seconds.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
+_TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
+_TRANSFER_SECONDS = "60"
+"""The server answers an upload when its own storage has taken the file."""
 _FIRST_ANSWER_SECONDS = 5
 _SERVERS = ("http", "https")
 _DATABASES = ("postgresql", "mysql", "mssql")
@@ -69,7 +73,9 @@ def connect(settings: Settings) -> "MlflowClient":
             _require_answer(address)
         elif scheme == "sqlite":
             database.ensure(address)
-        elif scheme not in _DATABASES:
+        elif scheme in _DATABASES:
+            database.require_answer(address)
+        else:
             raise UsageError(
                 f"expected an http(s) server, SQLite or another database as MLflow's address, got {shown(address)!r}.",
                 todo="Correct EQN_TRACKING_URI, for example http://127.0.0.1:5000.",
@@ -102,6 +108,20 @@ def translated(address: str) -> Iterator[None]:
         raise ours from error
 
 
+@contextlib.contextmanager
+def transferring(address: str) -> Iterator[None]:
+    """Translate errors as `translated` does, and wait longer for each answer: whole files go back and forth."""
+    chosen = os.environ.get(_TIMEOUT)
+    if chosen == _ENVIRONMENT[_TIMEOUT]:
+        os.environ[_TIMEOUT] = _TRANSFER_SECONDS
+    try:
+        with translated(address):
+            yield
+    finally:
+        if chosen == _ENVIRONMENT[_TIMEOUT]:
+            os.environ[_TIMEOUT] = chosen
+
+
 def _require_answer(address: str) -> None:
     """Ask the server for a sign of life, so that a wrong address costs seconds and not minutes."""
     from mlflow.utils.credentials import get_default_host_creds
@@ -130,6 +150,7 @@ def _in_our_words(error: Exception, address: str) -> EqnError | None:
             f"MLflow at {address} refuses access: {_first_line(text)}",
             todo="Check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD (or MLFLOW_TRACKING_TOKEN); for a file, "
             "its permissions.",
+            lasting=True,
         )
     if any(words in text for words in _UNAVAILABLE) or code == "TEMPORARILY_UNAVAILABLE" or _is_network(error):
         return StoreUnavailable(

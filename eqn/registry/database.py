@@ -1,4 +1,4 @@
-"""MLflow's SQLite file, created whole or not at all.
+"""MLflow's database: a SQLite file is created whole or not at all, a server is asked for a sign of life.
 
 MLflow creates its tables in place, and several processes that do so at once break the file. Here one process at a
 time fills a file beside it, which takes the final name when it is complete.
@@ -11,7 +11,11 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from eqn.errors import UsageError
+from eqn.errors import StoreUnavailable, UsageError
+
+_FIRST_ANSWER_SECONDS = 5
+_REFUSED = ("authentication failed", "access denied", "no pg_hba.conf entry", "login failed", "permission denied")
+"""PostgreSQL's, MySQL's and SQL Server's words."""
 
 
 def ensure(address: str) -> None:
@@ -33,6 +37,39 @@ def ensure(address: str) -> None:
             if _is_missing(path):
                 _create(path)
     _require_sqlite(path)
+
+
+def require_answer(address: str) -> None:
+    """Connect to a database server once: MLflow itself would try ten times, for more than a minute.
+
+    Raises:
+        StoreUnavailable: it does not answer, or refuses us.
+
+    """
+    from sqlalchemy import create_engine, make_url
+    from sqlalchemy.exc import InterfaceError, OperationalError
+    from sqlalchemy.pool import NullPool
+
+    url = make_url(address)
+    # The drivers of SQL Server call it otherwise.
+    patience = {} if url.get_backend_name() == "mssql" else {"connect_timeout": _FIRST_ANSWER_SECONDS}
+    engine = create_engine(url, poolclass=NullPool, connect_args=patience)
+    try:
+        with engine.connect():
+            pass
+    except (OperationalError, InterfaceError) as error:
+        shown = url.render_as_string(hide_password=True)
+        told = " ".join(str(error.orig).split())
+        if any(words in told.lower() for words in _REFUSED):
+            raise StoreUnavailable(
+                f"MLflow's database at {shown} refuses access: {told}",
+                todo="Check the user and the password in EQN_TRACKING_URI.",
+                lasting=True,
+            ) from error
+        raise StoreUnavailable(
+            f"MLflow's database at {shown} cannot be reached: {told}",
+            todo="Start it or correct EQN_TRACKING_URI; without it EQN tracks in its state folder.",
+        ) from error
 
 
 def is_absent(address: str) -> bool:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from eqn.errors import ArtifactRefused, UsageError
 from eqn.records import ModelRef
-from eqn.registry.connection import connect, translated
+from eqn.registry.connection import connect, transferring, translated
 from eqn.registry.database import is_absent
 from eqn.registry.versions import DIGEST
 from eqn.settings import Settings
@@ -161,7 +161,7 @@ def _artifacts(client: "MlflowClient", name: str, version: int, folder: Path, se
 
     address = settings.tracking_uri
     try:
-        with translated(address):
+        with transferring(address):
             source = client.get_model_version_download_uri(name, str(version))
             fetched = mlflow.artifacts.download_artifacts(
                 artifact_uri=f"{source}/{PACKAGE_FOLDER}",

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from eqn.errors import EqnError, UsageError
 from eqn.records import CorpusRef, Validation
-from eqn.registry.connection import artifact_root, connect, translated
+from eqn.registry.connection import artifact_root, connect, transferring, translated
 from eqn.settings import Settings
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Run:
 
     def artifact(self, path: Path, *, folder: str | None = None) -> None:
         """Keep a file, or a directory with what is in it, among the run's artifacts."""
-        with translated(self.address):
+        with transferring(self.address):
             self.client.log_artifact(self.id, str(path), folder)
 
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from eqn.errors import ArtifactRefused, DataRefused
 from eqn.records import ModelRef
-from eqn.registry.connection import connect, translated
+from eqn.registry import description
+from eqn.registry.connection import connect, transferring, translated
 from eqn.settings import Settings
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ VALIDATION = "eqn.validation"
 CHAMPION_SINCE = "eqn.champion_since"
 CHAMPION_BEFORE = "eqn.champion_before"
 DECISION = "eqn.decision"
+ANSWER = "eqn.answer"
 _SPLITS = ("dev", "test")
 
 
@@ -58,6 +60,8 @@ class VersionRow:
     """The champion it replaced when it first became one."""
     decision: str
     """The last decision about it, as JSON; see `eqn.registry.promotion`."""
+    answer: str
+    """What a person said to it, as JSON; see `eqn.registry.answers`."""
 
 
 def register(package_dir: Path, run_id: str, settings: Settings, *, validation_passed: bool) -> ModelRef:
@@ -85,10 +89,16 @@ def register(package_dir: Path, run_id: str, settings: Settings, *, validation_p
             return ModelRef(str(package_dir), package.digest, name, row.version)
     client = connect(settings)
     with translated(settings.tracking_uri):
-        _ensure_registered_model(client, name)
-        logged = log_package(client, package_dir, run_id, settings)
+        _ensure_registered_model(client, settings)
+        with transferring(settings.tracking_uri):
+            logged = log_package(client, package_dir, run_id, settings)
         version = client.create_model_version(
-            name, logged.artifact_location, run_id, tags=_tags(package), model_id=logged.model_id
+            name,
+            logged.artifact_location,
+            run_id,
+            tags=_tags(package),
+            description=description.of_version(package),
+            model_id=logged.model_id,
         )
         client.set_registered_model_alias(name, settings.registry.aliases.challenger, version.version)
     return ModelRef(str(package_dir), package.digest, name, int(version.version))
@@ -150,8 +160,9 @@ def _row(version: Any, aliases: Mapping[str, Any]) -> VersionRow:
             champion_since=tags.get(CHAMPION_SINCE, ""),
             champion_before=int(before) if before else None,
             decision=tags.get(DECISION, ""),
+            answer=tags.get(ANSWER, ""),
         )
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise ArtifactRefused(
             f"the tags of version {number} were changed to something that cannot be read: {error}.",
             todo="Correct the tag in MLflow, or delete the version.",
@@ -159,15 +170,19 @@ def _row(version: Any, aliases: Mapping[str, Any]) -> VersionRow:
 
 
 def _metrics(tags: Mapping[str, str], split: str) -> dict[str, float]:
-    start = f"eqn.{split}."
-    return {name.removeprefix(start): float(value) for name, value in tags.items() if name.startswith(start)}
+    figures = json.loads(tags.get(f"eqn.{split}", "{}"))
+    if not isinstance(figures, dict):
+        raise ValueError(f"eqn.{split} is {figures!r}")  # noqa: TRY004  as whatever else cannot be read
+    start = f"eqn.{split}."  # EQN 0.1 wrote a tag for each figure
+    figures |= {name.removeprefix(start): value for name, value in tags.items() if name.startswith(start)}
+    return {name: float(value) for name, value in figures.items()}
 
 
 def _tags(package: "Package") -> dict[str, str]:
     figures = {
-        f"eqn.{split}.{name}": repr(float(value))
+        f"eqn.{split}": json.dumps({name: float(value) for name, value in package.metrics[split].items()})
         for split in _SPLITS
-        for name, value in package.metrics.get(split, {}).items()
+        if split in package.metrics
     }
     return {
         DIGEST: package.digest,
@@ -183,11 +198,12 @@ def _tags(package: "Package") -> dict[str, str]:
     }
 
 
-def _ensure_registered_model(client: "MlflowClient", name: str) -> None:
+def _ensure_registered_model(client: "MlflowClient", settings: Settings) -> None:
     from mlflow.exceptions import MlflowException
 
+    registry = settings.registry
     try:
-        client.create_registered_model(name)
+        client.create_registered_model(registry.registered_model, description=description.of_model(registry.aliases))
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise

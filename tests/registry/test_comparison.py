@@ -95,7 +95,7 @@ def test_a_version_without_macro_f1_is_left_out(settings: Settings, registered: 
     """One that was registered by other means does not break the table."""
     registered({})
     client: Any = connect(settings)
-    client.delete_model_version_tag("eqn", "1", "eqn.test.macro_f1")
+    client.set_model_version_tag("eqn", "1", "eqn.test", "{}")
     (row,) = list_versions(settings)
 
     assert "macro_f1" not in row.metrics["test"]

@@ -2,30 +2,58 @@
 
 import contextlib
 import http.server
+import os
 import socket
+import socketserver
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import sqlalchemy
 
 from eqn.errors import EqnError, StorageFull, StoreUnavailable, UsageError
 from eqn.registry import tracking
-from eqn.registry.connection import connect, shown
+from eqn.registry.connection import connect, shown, transferring
+from eqn.registry.versions import list_versions
 from eqn.settings import Settings
 
 
-class Refusal(http.server.BaseHTTPRequestHandler):
-    """A server that lets nobody in."""
+def answering(status: int, body: bytes = b"") -> type[http.server.BaseHTTPRequestHandler]:
+    """Give a server that is in good health and answers everything else in this way."""
+
+    class Answer(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200 if self.path == "/health" else status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_POST = do_GET  # noqa: N815
+
+        def log_message(self, *args: object) -> None:
+            """Say nothing."""
+
+    return Answer
+
+
+class Silence(http.server.BaseHTTPRequestHandler):
+    """A server that is in good health and leaves everything else without an answer."""
+
+    asked: ClassVar[list[str]] = []
+    ended = threading.Event()
 
     def do_GET(self) -> None:
-        self.send_response(200 if self.path == "/health" else 401)
-        self.end_headers()
+        if self.path == "/health":
+            self.send_response(200)
+            self.end_headers()
+        else:
+            self.asked.append(self.path)
+            self.ended.wait(60)
 
     do_POST = do_GET  # noqa: N815
 
@@ -88,14 +116,99 @@ def test_a_silent_server_is_given_up(settings: Settings) -> None:
     assert time.monotonic() - started < 15
 
 
-def test_a_server_that_refuses_is_not_called_a_bug(settings: Settings) -> None:
+@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize("body", [b"", b'{"error_code": "PERMISSION_DENIED", "message": "not for you"}'])
+def test_a_server_that_refuses_is_not_called_a_bug(settings: Settings, status: int, body: bytes) -> None:
     """Wrong credentials are a store that refuses us, with the variables to check."""
     with (
-        serving(Refusal) as address,
-        pytest.raises(StoreUnavailable, match="MLFLOW_TRACKING_PASSWORD"),
+        serving(answering(status, body)) as address,
+        pytest.raises(StoreUnavailable, match="refuses access") as caught,
         tracking.run(at(settings, address), "refused"),
     ):
         pytest.fail("the block must not be entered")
+
+    assert "MLFLOW_TRACKING_PASSWORD" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("status", "body"), [(500, b""), (503, b"<html>a gateway's words</html>"), (200, b"<html>another server</html>")]
+)
+def test_a_server_that_is_out_of_order_is_one_sentence(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, status: int, body: bytes
+) -> None:
+    """Neither its errors nor a page of somebody else's server end in a traceback: exit code 5."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with serving(answering(status, body)) as address, pytest.raises(StoreUnavailable) as caught:
+        list_versions(at(settings, address))
+
+    assert caught.value.what.startswith(f"MLflow at {address} cannot be reached: ")
+    assert "\n" not in caught.value.what
+
+
+def test_a_server_that_hangs_is_given_up_after_half_a_minute(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it is asked, how often and how long in all is bounded; here with a tenth of the seconds for each answer."""
+    monkeypatch.delenv("MLFLOW_HTTP_REQUEST_TIMEOUT", raising=False)
+    monkeypatch.delenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", raising=False)
+    Silence.asked.clear()
+    with serving(Silence) as address:
+        connect(at(settings, address))
+        seconds = int(os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"])
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+        with pytest.raises(StoreUnavailable, match="cannot be reached"):
+            list_versions(at(settings, address))
+        Silence.ended.set()
+
+    assert len(Silence.asked) * seconds <= 30
+
+
+def test_transfers_of_files_may_take_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only while they last, and not where somebody has chosen otherwise."""
+    timeout = "MLFLOW_HTTP_REQUEST_TIMEOUT"
+    for chosen, during in (("10", "60"), ("3", "3")):
+        monkeypatch.setenv(timeout, chosen)
+        with transferring("http://127.0.0.1:1"):
+            assert os.environ[timeout] == during
+        assert os.environ[timeout] == chosen
+
+
+def test_a_database_server_that_is_away_or_hangs_is_reported_after_seconds(settings: Settings) -> None:
+    """MLflow itself would try ten times; the password is not printed."""
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        address = f"postgresql+psycopg2://eqn:secret@127.0.0.1:{silent.getsockname()[1]}/mlflow"
+        for _ in range(2):
+            started = time.monotonic()
+            with pytest.raises(StoreUnavailable, match="cannot be reached") as caught:
+                connect(at(settings, address))
+            assert time.monotonic() - started < 20
+            assert "secret" not in str(caught.value)
+            silent.listen()  # the second time it takes the call and says nothing
+
+
+class Stranger(socketserver.BaseRequestHandler):
+    """A PostgreSQL server that knows nobody, as far as its protocol is needed for saying so."""
+
+    def handle(self) -> None:
+        self.request.recv(1024)  # may it be encrypted?
+        self.request.sendall(b"N")
+        self.request.recv(1024)  # who is there?
+        fields = b'SFATAL\0C28P01\0Mpassword authentication failed for user "eqn"\0\0'
+        self.request.sendall(b"E" + (len(fields) + 4).to_bytes(4, "big") + fields)
+
+
+def test_a_database_server_that_refuses_us_is_not_called_unreachable(settings: Settings) -> None:
+    """What to correct is the password, not the address."""
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Stranger) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"postgresql://eqn:secret@127.0.0.1:{server.server_address[1]}/mlflow"
+        with pytest.raises(StoreUnavailable, match=r"refuses access.*password authentication failed") as caught:
+            connect(at(settings, address))
+        server.shutdown()
+
+    assert "secret" not in str(caught.value)
+    assert "password in EQN_TRACKING_URI" in str(caught.value)
 
 
 def test_a_password_in_the_address_is_not_printed() -> None:

@@ -118,14 +118,45 @@ def test_a_version_that_somebody_else_registered_does_no_harm(settings: Settings
     assert [row.digest != "" for row in list_versions(settings)] == [False, True]
 
 
-def test_a_tag_that_cannot_be_read_is_named(settings: Settings, trained: Trainer) -> None:
+@pytest.mark.parametrize(
+    ("tag", "value"), [("train_rows", "many"), ("dev", "good"), ("dev", "[]"), ("dev", '{"map": null}')]
+)
+def test_a_tag_that_cannot_be_read_is_named(settings: Settings, trained: Trainer, tag: str, value: str) -> None:
     """Somebody's typing in MLflow's page ends in an explanation."""
     trained()
     client: Any = connect(settings)
-    client.set_model_version_tag("eqn", "1", "eqn.train_rows", "many")
+    client.set_model_version_tag("eqn", "1", f"eqn.{tag}", value)
 
     with pytest.raises(ArtifactRefused, match="version 1"):
         list_versions(settings)
+
+
+def test_figures_that_an_earlier_eqn_registered_are_read(settings: Settings, trained: Trainer) -> None:
+    """Version 0.1 wrote a tag for each figure."""
+    trained()
+    client: Any = connect(settings)
+    client.delete_model_version_tag("eqn", "1", "eqn.dev")
+    for name, figure in GOOD.items():
+        client.set_model_version_tag("eqn", "1", f"eqn.dev.{name}", repr(figure))
+
+    (row,) = list_versions(settings)
+    assert row.metrics["dev"] == GOOD
+
+
+def test_mlflows_pages_describe_the_model_and_its_versions(settings: Settings, package: PackageWriter) -> None:
+    """Which version annotates, how good this one is and on what it was trained; and no more tags than one can read."""
+    directory = package(corpus="letters`<script>", recipe="large", dev=GOOD | {"macro_f1": 0.4567})
+    with tracking.run(settings, "training") as run:
+        register(directory, run.id, settings, validation_passed=True)
+
+    client: Any = connect(settings)
+    model, version = client.get_registered_model("eqn"), client.get_model_version("eqn", "1")
+    assert "@champion" in model.description
+    assert version.description.startswith("Macro F1 0.457 on dev, 0.447 on test: large on letters script\n")
+    assert "| figure | dev | test |" in version.description
+    assert "| macro F1 | 0.457 | 0.447 |" in version.description
+    assert "1,000 rows" in version.description
+    assert len(version.tags) <= 12
 
 
 def test_registering_says_nothing_and_leaves_nothing_behind(

@@ -20,10 +20,10 @@ from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, PREFECT_RESULTS_DEFAULT_SERIALIZER, temporary_settings
 
-from eqn.errors import EqnError, StorageFull, StoreUnavailable
+from eqn.errors import StorageFull, StoreUnavailable
 from eqn.settings import Settings
+from flows.observation import RUN_LOGGERS, without_users_traceback
 
-_RUN_LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
 _SECONDS_TO_START = 180.0
 """The first start creates the database, which can take a minute on a busy machine."""
 _SECONDS_TO_END = 30.0
@@ -145,7 +145,7 @@ def _free_port() -> int:
 @contextlib.contextmanager
 def _without_tracebacks_of_users_errors() -> Iterator[None]:
     """Keep Prefect from logging a traceback for an error whose message already says everything."""
-    loggers = [logging.getLogger(name) for name in _RUN_LOGGERS]
+    loggers = [logging.getLogger(name) for name in RUN_LOGGERS]
     for logger in loggers:
         logger.addFilter(_shortened)
     try:
@@ -157,8 +157,4 @@ def _without_tracebacks_of_users_errors() -> Iterator[None]:
 
 def _shortened(record: logging.LogRecord) -> bool:
     """Drop tracebacks of users' errors, and links to pages: the embedded server serves none."""
-    if record.getMessage().startswith("View at "):
-        return False
-    if record.exc_info and isinstance(record.exc_info[1], EqnError):
-        record.exc_info = None
-    return True
+    return not record.getMessage().startswith("View at ") and without_users_traceback(record)

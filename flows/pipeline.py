@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from prefect import flow, task
+from prefect.types import NonNegativeInteger
 
+from eqn.errors import UsageError
 from eqn.exits import ending
 from eqn.records import ReleaseRef
 from flows.annotate import annotate
 from flows.embedded import server_of
+from flows.observation import observed_run
 from flows.promote import promote
-from flows.reports import show_figures
+from flows.reports import show_figures, show_model
 from flows.train import compare, fit
 from flows.validate import validate
 
@@ -25,7 +28,8 @@ RECIPES = ("plain", "eqn")
 class Outcome(NamedTuple):
     """What the main job leaves."""
 
-    release: ReleaseRef
+    release: ReleaseRef | None
+    """None when there was nothing to annotate."""
     figures: list[dict[str, str]]
     """The table of models and baselines."""
     data_docs: str
@@ -49,23 +53,32 @@ def stand_ready(directory: Path | None) -> bool:
 def pipeline(
     directory: Path | None = None,
     backbone: str = "minilm",
-    seed: int = 0,
+    seed: NonNegativeInteger = 0,
     dataset: str = "inbox",
     *,
     uncertainty: bool = False,
 ) -> Outcome:
     """Run the main job; what was done before on the same data is not done again.
 
-    With `uncertainty` the release's rows say how sure the model is of them.
+    Args:
+        directory: Folder with train.tsv, dev.tsv and test.tsv. Without one, the worker's EQN_GOEMOTIONS, else the
+            embedded sample.
+        backbone: The encoder to start from: minilm, tiny (for tests), a folder, or a BERT's name on the hub.
+        seed: Seed of everything random.
+        dataset: Name of the dataset that the inbox becomes.
+        uncertainty: Whether each annotated row also says how sure the model is of it.
+
     """
-    validation = validate(directory)
-    for recipe in RECIPES:
-        model = fit(directory, validation, recipe, backbone, seed)
-        promote(model.version, directory)
-    figures = compare(directory)
-    show_figures(figures)
-    stand_ready(directory)
-    return Outcome(annotate(dataset=dataset, uncertainty=uncertainty), figures, validation.data_docs)
+    with observed_run("pipeline", dataset):
+        validation = validate(directory)
+        for recipe in RECIPES:
+            model = fit(directory, validation, recipe, backbone, seed)
+            show_model(model)
+            promote(model.version, directory)
+        figures = compare(directory)
+        show_figures(figures)
+        stand_ready(directory)
+        return Outcome(annotate(dataset=dataset, uncertainty=uncertainty), figures, validation.data_docs)
 
 
 def main() -> int:
@@ -77,6 +90,11 @@ def main() -> int:
     settings = load_settings()
     with server_of(settings):
         outcome = pipeline()
+    if outcome.release is None:
+        raise UsageError(
+            f"the inbox {settings.inbox} is empty: nothing was annotated.",
+            todo="Put files into it and run the same command again: finished work is kept.",
+        )
     show_outcome(
         outcome.release, outcome.figures, data_docs=outcome.data_docs, model=resolve("champion", settings).path
     )

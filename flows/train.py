@@ -3,9 +3,13 @@
 from pathlib import Path
 
 from prefect import flow, task
+from prefect.types import NonNegativeInteger
 
 from eqn.records import ModelRef, Validation
-from flows.reports import show_figures
+from flows.choices import Recipe
+from flows.gpu import gpu_lock
+from flows.observation import observed_run
+from flows.reports import show_figures, show_model
 from flows.retries import if_transient
 from flows.validate import validate
 
@@ -21,9 +25,10 @@ def fit(directory: Path | None, validation: Validation, recipe: str, backbone: s
 
     settings = load_settings()
     corpus = choose_corpus(directory or settings.goemotions)
-    trained = train_and_register(
-        settings, corpus, validation, recipe_named(recipe), backbone=backbone, seed=seed, listener=lines(print)
-    )
+    with gpu_lock():
+        trained = train_and_register(
+            settings, corpus, validation, recipe_named(recipe), backbone=backbone, seed=seed, listener=lines(print)
+        )
     print(f"{trained.model}, recipe {recipe}: {'trained before' if trained.reused else 'registered'}")
     return trained.model
 
@@ -40,9 +45,23 @@ def compare(directory: Path | None) -> list[dict[str, str]]:
 
 
 @flow(log_prints=True)
-def train(directory: Path | None = None, recipe: str = "eqn", backbone: str = "minilm", seed: int = 0) -> ModelRef:
-    """Train `recipe` on the corpus in `directory`; nothing is trained twice."""
-    validation = validate(directory)
-    model = fit(directory, validation, recipe, backbone, seed)
-    show_figures(compare(directory))
-    return model
+def train(
+    directory: Path | None = None, recipe: Recipe = "eqn", backbone: str = "minilm", seed: NonNegativeInteger = 0
+) -> ModelRef:
+    """Train a recipe on a validated corpus and register the model; nothing is trained twice.
+
+    Args:
+        directory: Folder with train.tsv, dev.tsv and test.tsv. Without one, the worker's EQN_GOEMOTIONS, else the
+            embedded sample.
+        recipe: How to train. eqn: stage A expands the labels on which stage B trains. plain: on the labels as they are.
+            paper: the published procedure.
+        backbone: The encoder to start from: minilm, tiny (for tests), a folder, or a BERT's name on the hub.
+        seed: Seed of everything random.
+
+    """
+    with observed_run("train"):
+        validation = validate(directory)
+        model = fit(directory, validation, recipe, backbone, seed)
+        show_model(model)
+        show_figures(compare(directory))
+        return model

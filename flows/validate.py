@@ -5,6 +5,7 @@ from pathlib import Path
 from prefect import flow, task
 
 from eqn.records import Validation
+from flows.observation import observed_run
 from flows.reports import show_validation
 from flows.retries import if_transient
 
@@ -22,10 +23,17 @@ def check_corpus(directory: Path | None) -> Validation:
 
 @flow(log_prints=True)
 def validate(directory: Path | None = None) -> Validation:
-    """Validate a corpus; the run fails when a critical expectation does."""
+    """Validate a corpus; the run fails when a critical expectation does.
+
+    Args:
+        directory: Folder with train.tsv, dev.tsv and test.tsv. Without one, the worker's EQN_GOEMOTIONS, else the
+            embedded sample.
+
+    """
     from eqn.quality.gate import require
 
-    validation = check_corpus(directory)
-    show_validation(validation, key="corpus-validation")
-    require(validation)
-    return validation
+    with observed_run("validate"):
+        validation = check_corpus(directory)
+        show_validation(validation, key="corpus-validation")
+        require(validation)
+        return validation

@@ -25,8 +25,15 @@ from eqn.records import ReleaseRef, as_json
 
 if TYPE_CHECKING:
     from eqn.annotation.engine import Engine
-    from eqn.release.annotate import Prepared
+    from eqn.release.annotate import Prepared, Request
     from eqn.release.plan import Plan
+
+
+class NewModelName(enum.StrEnum):
+    """What a model that did not make the latest release annotates."""
+
+    EVERYTHING = "everything"
+    NEW_FILES = "new-files"
 
 
 class EngineName(enum.StrEnum):
@@ -66,6 +73,13 @@ BackEndName = Annotated[
         "--back-end", help="int8, bf16 or fp32; auto takes the fastest one, measured once for a machine and model."
     ),
 ]
+NewModelOption = Annotated[
+    NewModelName,
+    typer.Option(
+        "--new-model",
+        help="What a model that did not make the latest release annotates; new-files keeps its other rows as they are.",
+    ),
+]
 EngineOption = Annotated[
     EngineName, typer.Option("--engine", help="Annotate in this process, or on a Ray cluster (pip install 'eqn[ray]').")
 ]
@@ -90,6 +104,7 @@ def annotate(
     id_column: IdColumn = ID_COLUMN,
     uncertainty: Uncertainty = False,
     back_end: BackEndName = AUTO,
+    new_model: NewModelOption = NewModelName.EVERYTHING,
     engine: EngineOption = EngineName.LOCAL,
     address: Address = None,
     expect: Expect = None,
@@ -103,10 +118,10 @@ def annotate(
     if (text is None) == (not inputs):
         raise UsageError("expected either INPUT... or --text.", todo='Try: eqn annotate --text "I can\'t stop smiling"')
     if text is not None:
-        if dataset or out or expect or dry_run or engine != EngineName.LOCAL:
+        if dataset or out or expect or dry_run or engine != EngineName.LOCAL or new_model != NewModelName.EVERYTHING:
             raise UsageError(
-                "expected --dataset, --out, --expect, --dry-run and --engine ray with INPUT... only: --text publishes "
-                "nothing."
+                "expected --dataset, --out, --expect, --dry-run, --new-model and --engine ray with INPUT... only: "
+                "--text publishes nothing."
             )
         if text != text.encode("utf-8", "replace").decode():
             raise UsageError("expected --text in UTF-8; got other bytes.", todo="Set the terminal to UTF-8.")
@@ -118,10 +133,12 @@ def annotate(
         )
     if address is not None and engine != EngineName.RAY:
         raise UsageError("expected --address with --engine ray only.", todo="Try: --engine ray --address auto")
+    from eqn.release.annotate import already_published, prepare
+
     columns = {"text_column": text_column, "id_column": id_column}
     # Connected first: a cluster that cannot be reached is told before long inputs are scanned.
     with _cluster(engine, address, dry_run=dry_run):
-        prepared = _prepare(
+        request = _request(
             inputs or [],
             dataset=dataset,
             out=out,
@@ -129,12 +146,13 @@ def annotate(
             expect=expect,
             uncertainty=uncertainty,
             back_end=back_end,
+            new_model=new_model,
             **columns,
         )
         if dry_run:
-            _show_plan(prepared.plan, json=json)
+            _show_plan(prepare(request).plan, json=json)
             return
-        published = _publish(prepared, engine)
+        published = already_published(request) or _publish(prepare(request), engine)
     if json:
         print_json(as_json(published))
         return
@@ -143,7 +161,7 @@ def annotate(
     say(f"{published.quarantined:,} quarantined\n{published.path}/data")
 
 
-def _prepare(
+def _request(
     inputs: list[str],
     *,
     dataset: str,
@@ -154,16 +172,18 @@ def _prepare(
     id_column: str,
     uncertainty: bool,
     back_end: str,
-) -> "Prepared":
+    new_model: NewModelName,
+) -> "Request":
     from eqn.corpus.remote import stage_inputs
-    from eqn.release.annotate import Request, model_for, prepare
+    from eqn.release.annotate import Request, model_for
+    from eqn.release.reuse import EVERYTHING, NEW_FILES
     from eqn.settings import load_settings
     from eqn.store.interface import open_store
 
     settings = load_settings()
     found = model_for(model, settings, uncertainty=uncertainty)
     tell_of_the_box(found.name)
-    request = Request(
+    return Request(
         dataset=dataset,
         inputs=stage_inputs(inputs, settings.staging),
         model=found,
@@ -174,9 +194,9 @@ def _prepare(
         text_column=text_column,
         id_column=id_column,
         uncertainty=uncertainty,
+        new_model=NEW_FILES if new_model == NewModelName.NEW_FILES else EVERYTHING,
         expect=expect,
     )
-    return prepare(request)
 
 
 def _cluster(engine: EngineName, address: str | None, *, dry_run: bool) -> contextlib.AbstractContextManager[None]:
@@ -195,8 +215,7 @@ def _publish(prepared: "Prepared", engine: EngineName) -> ReleaseRef:
     if prepared.plan.published is not None:
         return publish_prepared(prepared, None)
     validation = check_inputs(prepared)
-    reason = prepared.choice.reason if prepared.choice else "asked for"
-    people.print(f"back end: {prepared.annotator.name} ({reason})")
+    people.print(f"back end: {prepared.annotator.name} ({prepared.reason})")
     rows = prepared.plan.rows_to_annotate
     with _started(prepared, engine) as started, annotation_progress(people, rows) as report:
         return publish_prepared(prepared, validation, engine=started, report=report)

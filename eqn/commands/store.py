@@ -1,19 +1,16 @@
-"""`eqn store`: whether releases are safe on a store."""
+"""`eqn store`: whether releases are safe on a store, and how a file gets into the inbox."""
 
 import dataclasses
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from eqn.commands.shared import Json, out, people, print_json, say
+from eqn.errors import UsageError
 from eqn.store.interface import open_store
 
 app = typer.Typer(help="Look at the store of releases.", no_args_is_help=True)
-
-
-@app.callback()
-def _group() -> None:
-    """Keep `doctor` a command of a group: Typer makes a group's only command the group itself."""
 
 
 @app.command()
@@ -59,3 +56,36 @@ def doctor(
     require_sound(checks, uri)
     if not json:
         say(f"{uri} kept everything that releases rest on, {len(checks)} checks: you can publish to it.")
+
+
+@app.command()
+def put(
+    files: Annotated[list[Path], typer.Argument(help="Files to copy.", show_default=False)],
+    to: Annotated[
+        str | None,
+        typer.Option(
+            help="Directory or s3://bucket/prefix. Default: $EQN_INBOX, else the state folder's inbox.",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    json: Json = False,
+) -> None:
+    """Copy files to where they are annotated, each at once under its own name; one of the same name is replaced.
+
+    Example: eqn store put letters.csv --to s3://eqn/inbox
+    """
+    missing = [f"{file}: no such file" for file in files if not file.is_file()]
+    if missing:
+        raise UsageError("expected files, got paths where there is none.", faults=missing, todo="Correct the paths.")
+    if to is None:
+        from eqn.settings import load_settings
+
+        to = load_settings().inbox
+    store = open_store(to)
+    for file in files:
+        store.put(file.name, file.read_bytes())
+        if not json:
+            say(store.address(file.name))
+    if json:
+        print_json([store.address(file.name) for file in files])

@@ -89,6 +89,48 @@ def stage_inputs(arguments: Sequence[str], staging: Path) -> tuple[InputFile, ..
     return tuple(sorted(files, key=lambda file: file.name))
 
 
+def stage_inbox(inbox: str, staging: Path) -> tuple[InputFile, ...]:
+    """Find the files in `inbox`, a folder or s3://bucket/prefix, as `stage_inputs` does; none where it is empty.
+
+    A folder of a bucket is there when something is in it: what is spelt wrongly in there counts as empty too.
+
+    Raises what `stage_inputs` raises.
+    """
+    try:
+        return stage_inputs([inbox], staging)
+    except UsageError:
+        if not _is_empty(inbox):
+            raise
+        return ()
+
+
+def _is_empty(inbox: str) -> bool:
+    """Tell whether a folder is there and holds nothing that would be read."""
+    if not is_remote(inbox):
+        try:
+            return Path(inbox).is_dir() and _is_bare(Path(inbox))
+        except OSError:
+            return False
+    return all(
+        not any(_is_shown(place, entry) for entry in place.store.objects(place.path))
+        and not (place.path and place.store.find(place.path))
+        for place in _places([inbox], Path(), _refuse)
+    )
+
+
+def _is_bare(folder: Path) -> bool:
+    shown = [entry for entry in folder.iterdir() if not is_hidden(entry.name)]
+    return all(entry.is_dir() and not entry.is_symlink() and _is_bare(entry) for entry in shown)
+
+
+def _is_shown(place: _Place, entry: StoredObject) -> bool:
+    return not any(map(is_hidden, place.name(entry).split("/")))
+
+
+def _refuse(fault: str) -> None:
+    raise UsageError(fault)
+
+
 def _places(addresses: Sequence[str], staging: Path, report: Report) -> list[_Place]:
     """Give the place that each address names, each place once."""
     places: dict[Path, _Place] = {}
@@ -106,7 +148,7 @@ def _places(addresses: Sequence[str], staging: Path, report: Report) -> list[_Pl
 def _matches(place: _Place, report: Report) -> list[StoredObject]:
     """Give every object that one argument means and that can be read; report what keeps others from it."""
     inside = place.store.objects(place.path)
-    shown = [entry for entry in inside if not any(map(is_hidden, place.name(entry).split("/")))]
+    shown = [entry for entry in inside if _is_shown(place, entry)]
     if not inside and place.path and (entry := place.store.find(place.path)):
         shown = [entry]
     if not shown:

@@ -4,11 +4,14 @@ It holds no text and no column name of the input: whoever opens it in a browser 
 """
 
 import textwrap
+from collections.abc import Mapping
+from typing import Any
 
 from eqn.annotation.uncertainty import COLUMN_MEANINGS, CONFORMAL_COLUMN, ENTROPY_COLUMN, promise
 from eqn.corpus.contract import VERSION
 from eqn.emotions import EMOTIONS, MEANINGS
 from eqn.release.plan import Plan
+from eqn.release.reuse import arithmetic_of
 from eqn.release.summary import Summary, shares
 
 
@@ -54,11 +57,14 @@ DuckDB, Polars and `datasets.load_dataset` read the same directory.
 |---|---|---|---|
 {_emotions(summary)}
 
+Each release also has a page: `reports/<number>/index.html` in the dataset's folder. `eqn release report {plan.dataset}`
+makes it again.
+
 ## Made by
 
 Model digest `{plan.model.digest}`, job `{plan.job}`, contract version {VERSION}.
-{_how(plan)}.
-
+{_how(plan.options)}.
+{_others(plan, summary)}
 The intensities say how a text reads to a model trained on English comments from Reddit, not what its author feels. Do
 not use them to judge people.
 """
@@ -84,9 +90,38 @@ def _uncertainty(plan: Plan, summary: Summary) -> str:
 """
 
 
-def _how(plan: Plan) -> str:
+def _others(plan: Plan, summary: Summary) -> str:
+    """Tell which texts this model, as it computes here, has not annotated."""
+    others = plan.rows_of_others
+    if not others:
+        return ""
+    own = summary.rows - sum(rows for _, _, rows in others)
+    table = [
+        f"| `{digest}` | {_how(arithmetic)} | {rows:,} | {rows / max(summary.rows, 1):.2%} |"
+        for digest, arithmetic, rows in ((plan.model.digest, arithmetic_of(plan.options), own), *others)
+    ]
+    promised = (
+        " What is said of the conformal sets holds for the texts of this model only: each model has its own limits."
+        if plan.conformal is not None and any(digest != plan.model.digest for digest, _, _ in others)
+        else ""
+    )
+    told = (
+        "Not all texts were annotated in this way: of files that did not change, an earlier release's annotation was "
+        f"kept. Intensities and labels of different models should not be compared.{promised}"
+    )
+    rows = "\n".join(table)
+    return f"""
+{textwrap.fill(told, 120)}
+
+| model digest | computed with | texts | share |
+|---|---|---|---|
+{rows}
+"""
+
+
+def _how(options: Mapping[str, Any]) -> str:
     # Not the columns' names: they are the user's.
-    told = {name: value for name, value in sorted(plan.options.items()) if not name.endswith("_column")}
+    told = {name: value for name, value in sorted(options.items()) if not name.endswith("_column")}
     return "; ".join(f"{name.replace('_', ' ')}: {value}" for name, value in told.items())
 
 

@@ -80,6 +80,31 @@ def find_job(store: ObjectStore, dataset: str, job: str, *, after: int = 0) -> M
     return None
 
 
+def published_file(store: ObjectStore, manifest: Manifest, name: str) -> bytes:
+    """Read one file of a release, to be carried over.
+
+    Raises:
+        ArtifactRefused: it is not as it was published.
+
+    """
+    key = f"{manifest.path}/{name}"
+    try:
+        content = store.get(key)
+    except KeyError:
+        content = b""
+    if hashlib.sha256(content).hexdigest() != manifest.files[name].sha256:
+        raise not_as_published(store, key)
+    return content
+
+
+def not_as_published(store: ObjectStore, key: str) -> ArtifactRefused:
+    """Give the error of a file that is to be carried over and is gone, or not as it was published."""
+    return ArtifactRefused(
+        f"expected to carry over {store.address(key)}, which is not as it was published.",
+        todo="Run `eqn release verify` on the latest release and restore what it names.",
+    )
+
+
 def reference(store: ObjectStore, manifest: Manifest, *, already_published: bool = False) -> ReleaseRef:
     """Give the reference of a release."""
     return ReleaseRef(

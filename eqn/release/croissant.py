@@ -4,6 +4,7 @@ Croissant 1.0 (docs.mlcommons.org/croissant) is JSON-LD: the files with their di
 and meanings. Names of the input's columns stand in it as they are given, but only inside JSON strings of plain ASCII.
 """
 
+import collections
 import json
 import re
 from collections.abc import Mapping
@@ -75,7 +76,7 @@ def croissant_json(plan: Plan, summary: Summary, files: Mapping[str, FileEntry])
         "name": plan.dataset,
         "description": (
             f"{summary.rows:,} texts annotated by EQN with the intensities of 28 emotions, each in [0, 1]. "
-            f"Model digest {plan.model.digest}, job {plan.job}, contract version {VERSION}. "
+            f"Model digest {plan.model.digest}, job {plan.job}, contract version {VERSION}. {_others(plan)}"
             "The intensities say how a text reads to a model trained on English comments from Reddit, not what its "
             "author feels."
         ),
@@ -90,6 +91,18 @@ def croissant_json(plan: Plan, summary: Summary, files: Mapping[str, FileEntry])
         facts["recordSet"] = [_record_set(plan)]
     # A page may carry this inside <script>: no column's name may end it.
     return (json.dumps(facts, indent=2).replace("<", "\\u003c") + "\n").encode("ascii")
+
+
+def _others(plan: Plan) -> str:
+    """Tell how many texts another model has annotated."""
+    rows: collections.Counter[str] = collections.Counter()
+    for digest, _, count in plan.rows_of_others:
+        rows[digest] += count if digest != plan.model.digest else 0
+    return "".join(
+        f"{count:,} of the texts keep the annotation of an earlier model, digest {digest}. "
+        for digest, count in rows.items()
+        if count
+    )
 
 
 def _file(name: str, entry: FileEntry) -> dict[str, Any]:

@@ -20,11 +20,15 @@ from typing import Any
 from eqn.errors import ArtifactRefused, UsageError
 from eqn.store.interface import check_key
 
-FORMAT = 1
+FORMAT = 2
+"""Format 1 knows no inputs whose parts another model made; where there are none, a manifest is still written in it, so
+that older readers take it."""
 CARD = "README.md"
 """The dataset card's name."""
 CROISSANT = "croissant.json"
 """The name of the card for machines."""
+_FORMATS = (1, FORMAT)
+_OF_OTHERS = ("model", "options")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
 
@@ -52,6 +56,11 @@ class InputEntry:
     """Its data files, in the order of its rows."""
     quarantine: tuple[str, ...]
     """Its quarantine files."""
+    model: Mapping[str, Any] | None = None
+    """`name`, `version` and `digest` of the model that made its parts, where it or its arithmetic is not the release's
+    own."""
+    options: Mapping[str, Any] | None = None
+    """The arithmetic of that model: `back_end`, `precision`, `batches`; there when `model` is."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +82,7 @@ class Manifest:
     eqn_version: str
     contract: int
     model: Mapping[str, Any]
-    """`name`, `version` and `digest`."""
+    """`name`, `version` and `digest` of the model that made the parts of all inputs that name no other."""
     options: Mapping[str, Any]
     inputs: tuple[InputEntry, ...]
     rows_in: int
@@ -84,11 +93,16 @@ class Manifest:
     """Every file, by its name below `path`."""
     previous: int | None
     """The release before this one."""
-    format: int = FORMAT
 
     def to_bytes(self) -> bytes:
         """Give the manifest as it is stored."""
-        return (json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False) + "\n").encode()
+        facts = dataclasses.asdict(self)
+        facts["inputs"] = [
+            {name: value for name, value in entry.items() if name not in _OF_OTHERS or value is not None}
+            for entry in facts["inputs"]
+        ]
+        facts["format"] = FORMAT if any(entry.model for entry in self.inputs) else 1
+        return (json.dumps(facts, indent=2, ensure_ascii=False) + "\n").encode()
 
     @classmethod
     def from_bytes(cls, content: bytes, *, where: str) -> "Manifest":
@@ -100,9 +114,11 @@ class Manifest:
         """
         try:
             facts = json.loads(content)
-            if facts["format"] != FORMAT:
+            form = facts.pop("format")
+            if form not in _FORMATS:
                 raise ArtifactRefused(
-                    f"{where} has format {facts['format']!r}; this EQN reads {FORMAT}.", todo="Upgrade EQN."
+                    f"{where} has format {form!r}; this EQN reads {' and '.join(map(str, _FORMATS))}.",
+                    todo="Upgrade EQN.",
                 )
             files = {name: FileEntry(**entry) for name, entry in facts.pop("files").items()}
             inputs = tuple(
@@ -134,8 +150,14 @@ class Manifest:
         named = {name for entry in self.inputs for name in (*entry.parts, *entry.quarantine)}
         if not named <= self.files.keys():
             raise ValueError(f"its inputs name files that it does not list: {sorted(named - self.files.keys())}")
-        if not {"name", "version", "digest"} <= self.model.keys():
-            raise ValueError("it does not name its model")
+        arithmetics = [self.options, *(entry.options for entry in self.inputs if entry.options is not None)]
+        if not all(isinstance(value, dict) for value in arithmetics):
+            raise ValueError("options must be objects")
+        if any((entry.model is None) != (entry.options is None) for entry in self.inputs):
+            raise ValueError("an input names a model without its arithmetic, or an arithmetic without its model")
+        for model in (self.model, *(entry.model for entry in self.inputs if entry.model is not None)):
+            if not {"name", "version", "digest"} <= model.keys():
+                raise ValueError("it does not name its model")
         if self.rows_in != self.rows_out + self.rows_quarantined:
             raise ValueError(
                 f"it does not add up: {self.rows_in} rows in, {self.rows_out} out, {self.rows_quarantined} quarantined"

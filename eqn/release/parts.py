@@ -12,8 +12,8 @@ from eqn.annotation.engine import Engine, Report, Running
 from eqn.annotation.shards import is_as_written, parquet_bytes, parquet_table
 from eqn.corpus.quarantine import quarantine_table
 from eqn.corpus.reader import Batch
-from eqn.errors import ArtifactRefused
-from eqn.release.manifest import FileEntry, InputEntry
+from eqn.release.catalog import not_as_published, published_file
+from eqn.release.manifest import FileEntry, InputEntry, Manifest
 from eqn.release.plan import Plan, Source
 from eqn.release.summary import Summary
 from eqn.store.interface import ObjectStore
@@ -72,7 +72,7 @@ class PartWriter:
         """
         try:
             for source in self._plan.sources:
-                self._written.inputs.append(self._carry(source) if source.carried else self._annotate(source))
+                self._written.inputs.append(self._carry(source.carried) if source.carried else self._annotate(source))
             self._finish(all_but=0)
         finally:
             for waiting in self._waiting:  # after an error
@@ -123,34 +123,26 @@ class PartWriter:
             self._waiting.popleft()
             self._written.summary.add(table)
 
-    def _carry(self, source: Source) -> InputEntry:
+    def _carry(self, carried: InputEntry) -> InputEntry:
         """Take over the parts that the previous release made of the same file."""
-        previous, carried = self._plan.previous, source.carried
+        previous = self._plan.previous
         assert previous is not None  # noqa: S101  for the type checker: nothing is carried from nowhere
-        assert carried is not None  # noqa: S101
-        if (carried.rows, dict(carried.quarantined)) != (source.scan.rows, _counts(source)):
-            return self._annotate(source)  # the reader judges this file otherwise than it did then
         self._finish(all_but=0)
         parts, quarantine = [], []
         for old in carried.parts:
-            key = f"{previous.path}/{old}"
-            table = parquet_table(_verified(self._store, key, previous.files[old]))
-            if not _widens(table.schema, self._plan.schema):
-                return self._annotate(source)  # all parts of a release have one schema: none was taken yet
-            name = self._next("data/part-")
+            name, table = self._next("data/part-"), parquet_table(published_file(self._store, previous, old))
             if table.schema.equals(self._plan.schema):
-                self._copy(key, name, previous.files[old], table)
+                self._copy(previous, old, name, table)
             else:  # another input brought or took a column
                 table = conformed(table, self._plan.schema)
                 self._put(name, table)
             parts.append(name)
             self._written.summary.add(table)
         for old in carried.quarantine:
-            key, name = f"{previous.path}/{old}", self._next("quarantine/quarantine-")
-            table = parquet_table(_verified(self._store, key, previous.files[old]))
-            self._copy(key, name, previous.files[old], table)
+            name = self._next("quarantine/quarantine-")
+            self._copy(previous, old, name, parquet_table(published_file(self._store, previous, old)))
             quarantine.append(name)
-        return _entry(source, parts, quarantine, size=carried.bytes)
+        return dataclasses.replace(carried, parts=tuple(parts), quarantine=tuple(quarantine))
 
     def _take(
         self, name: str, schema: "pa.Schema", holds: "Callable[[pa.Table], bool]", *, sha256: str = ""
@@ -200,12 +192,13 @@ class PartWriter:
         self._note(name, content, len(table))
         return table
 
-    def _copy(self, key: str, name: str, entry: FileEntry, table: "pa.Table") -> None:
+    def _copy(self, previous: Manifest, old: str, name: str, table: "pa.Table") -> None:
         """Take over a file of the previous release, or the equal one that is there."""
+        key, entry = f"{previous.path}/{old}", previous.files[old]
         try:
             copied = self._store.copy_if_absent(key, f"{self._folder}/{name}")
         except KeyError:
-            raise _not_as_published(self._store, key) from None
+            raise not_as_published(self._store, key) from None
         if copied:
             self._written.files[name] = entry
         elif self._take(name, table.schema, lambda there: _holds(there, table), sha256=entry.sha256) is None:
@@ -245,23 +238,6 @@ def documents(folder: Path) -> Iterator[tuple[str, bytes]]:
             yield path.relative_to(folder).as_posix(), path.read_bytes()
 
 
-def _verified(store: ObjectStore, key: str, entry: FileEntry) -> bytes:
-    try:
-        content = store.get(key)
-    except KeyError:
-        content = b""
-    if hashlib.sha256(content).hexdigest() != entry.sha256:
-        raise _not_as_published(store, key)
-    return content
-
-
-def _not_as_published(store: ObjectStore, key: str) -> ArtifactRefused:
-    return ArtifactRefused(
-        f"expected to carry over {store.address(key)}, which is not as it was published.",
-        todo="Run `eqn release verify` on the latest release and restore what it names.",
-    )
-
-
 def _holds(table: "pa.Table", given: "pa.Table") -> bool:
     """Tell whether `table` has the columns of `given` with their very values."""
     import pyarrow as pa
@@ -272,21 +248,6 @@ def _holds(table: "pa.Table", given: "pa.Table") -> bool:
     return parquet_bytes(columns.combine_chunks()) == parquet_bytes(wanted.combine_chunks())
 
 
-def _widens(old: "pa.Schema", new: "pa.Schema") -> bool:
-    """Tell whether parts of the schema `old` become parts of `new` as if annotated anew.
-
-    Columns may come and go, and become text. What became text beside another input stays text for good: its type
-    cannot be read back from it.
-    """
-    import pyarrow as pa
-
-    return all(field.type in (old.field(field.name).type, pa.string()) for field in new if field.name in old.names)
-
-
-def _counts(source: Source) -> dict[str, int]:
-    return {reason.value: count for reason, count in sorted(source.scan.quarantined.items()) if count}
-
-
 def _entry(source: Source, parts: list[str], quarantine: list[str], *, size: int) -> InputEntry:
     found = source.scan
     return InputEntry(
@@ -294,7 +255,7 @@ def _entry(source: Source, parts: list[str], quarantine: list[str], *, size: int
         sha256=found.digest,
         bytes=size,
         rows=found.rows,
-        quarantined=_counts(source),
+        quarantined=source.counts,
         parts=tuple(parts),
         quarantine=tuple(quarantine),
     )

@@ -1,24 +1,36 @@
 """The plan of a release: one scan of the inputs, then everything about the work is known before any of it starts."""
 
+import collections
 import dataclasses
-import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from eqn.annotation.annotator import Annotator
 from eqn.annotation.columns import output_schema
-from eqn.annotation.shards import ROWS
+from eqn.annotation.shards import ROWS, parquet_table
 from eqn.annotation.uncertainty import conformal_of
-from eqn.corpus.contract import ID_COLUMN, TEXT_COLUMN, VERSION
+from eqn.corpus.contract import ID_COLUMN, TEXT_COLUMN
 from eqn.corpus.inputs import InputFile
 from eqn.corpus.reader import Batch, FileScan, read_batches
 from eqn.errors import DataRefused
 from eqn.evaluation.conformal import Conformal
 from eqn.quality.inputs import scan_all
 from eqn.records import ModelRef
-from eqn.release.catalog import find_job, latest_readable
+from eqn.release.catalog import find_job, latest_readable, published_file
 from eqn.release.manifest import InputEntry, Manifest, check_dataset_name
+from eqn.release.reuse import (
+    EVERYTHING,
+    Named,
+    NewModel,
+    Wanted,
+    done_by,
+    form_options,
+    job_digest,
+    marked,
+    named,
+    usable_inputs,
+)
 from eqn.store.interface import ObjectStore
 
 if TYPE_CHECKING:
@@ -32,6 +44,17 @@ class Source:
     file: InputFile
     scan: FileScan
     carried: InputEntry | None
+    """With the model and arithmetic that made its parts, where they are not those of the plan."""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Name and digest."""
+        return self.file.name, self.scan.digest
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Rows for quarantine, by reason."""
+        return {reason.value: count for reason, count in sorted(self.scan.quarantined.items()) if count}
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +71,7 @@ class Plan:
     sources: tuple[Source, ...]
     schema: "pa.Schema"
     published: Manifest | None
-    """The release that holds this very work already."""
+    """The release that holds this very work already, or work that will do."""
     previous: Manifest | None
     """The latest release that can be read, whose parts are carried over where nothing changed."""
     conformal: Conformal | None = None
@@ -71,6 +94,20 @@ class Plan:
         return sum(source.scan.rows for source in self.sources)
 
     @property
+    def rows_of_others(self) -> list[tuple[str, Mapping[str, Any], int]]:
+        """Rows that are carried over from other makers: the model's digest, its arithmetic, and how many rows.
+
+        Most rows first.
+        """
+        rows: collections.Counter[str] = collections.Counter()
+        for source in self.sources:
+            if source.carried and source.carried.model is not None:
+                maker = [source.carried.model["digest"], source.carried.options]
+                rows[json.dumps(maker, sort_keys=True)] += source.scan.accepted
+        ordered = sorted(rows.items(), key=lambda pair: (-pair[1], pair[0]))
+        return [(*json.loads(maker), count) for maker, count in ordered]
+
+    @property
     def rows_to_annotate(self) -> int:
         """Accepted rows of the inputs that cannot be carried over."""
         return sum(source.scan.accepted for source in self.sources if source.carried is None)
@@ -86,10 +123,16 @@ def make_plan(
     text_column: str = TEXT_COLUMN,
     id_column: str = ID_COLUMN,
     uncertainty: bool = False,
+    new_model: NewModel = EVERYTHING,
+    any_back_end: bool = False,
 ) -> Plan:
     """Scan `inputs` and find out what is new; writes nothing.
 
+    What the latest release made of an unchanged file is carried over where the same model made it with the arithmetic
+    of the annotator; with `any_back_end` where the same model made it, and for "new files" whoever made it.
+
     Raises:
+        ArtifactRefused: a part that is to be carried over is not as it was published.
         DataRefused: an input cannot be used, or columns of several inputs do not go together.
         UsageError: the dataset's name cannot be used, or the model cannot tell its `uncertainty`.
 
@@ -98,19 +141,26 @@ def make_plan(
     conformal = conformal_of(annotator.package) if uncertainty else None
     scans = scan_all(inputs, text_column=text_column, id_column=id_column)
     schema = output_schema(_columns(scans), uncertainty=uncertainty)
-    options = annotator.options | {"shard_rows": ROWS, "text_column": text_column, "id_column": id_column}
-    if uncertainty:  # and only then: jobs without it are the same as ever
-        options["uncertainty"] = True
-    named = [(file.name, found.digest) for file, found in zip(inputs, scans, strict=True)]
-    facts = [VERSION, annotator.package.digest, options, named]
-    job = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-    previous = latest_readable(store, dataset)
-    same_work = previous is not None and (previous.contract, previous.model["digest"], previous.options) == (
-        VERSION,
-        annotator.package.digest,
-        options,
+    form = form_options(text_column=text_column, id_column=id_column, uncertainty=uncertainty)
+    digest, options = annotator.package.digest, annotator.options | form
+    wanted = Wanted(
+        model=digest, form=form, arithmetic=None if any_back_end else annotator.options, new_model=new_model
     )
-    known = {(entry.name, entry.sha256): entry for entry in previous.inputs} if previous and same_work else {}
+    sources = [Source(file, found, None) for file, found in zip(inputs, scans, strict=True)]
+    keys = [source.key for source in sources]
+    job = anew = job_digest(digest, options, [Named(*key) for key in keys])
+    previous = latest_readable(store, dataset)
+    published = done_by(store, previous, wanted, keys) or find_job(store, dataset, anew)
+    if previous is not None:
+        usable = usable_inputs(previous, wanted)
+        sources = _carrying(sources, {key: marked(previous, entry, digest, options) for key, entry in usable.items()})
+        if not published and not _widens(_schema_of(store, previous, sources), schema):
+            sources = _carrying(sources, {})
+        job = job_digest(
+            digest, options, [named(source.carried) if source.carried else Named(*source.key) for source in sources]
+        )
+    if not published and job != anew:
+        published = find_job(store, dataset, job)
     return Plan(
         dataset=dataset,
         job=job,
@@ -118,14 +168,49 @@ def make_plan(
         options=options,
         text_column=text_column,
         id_column=id_column,
-        sources=tuple(
-            Source(file, found, known.get((file.name, found.digest))) for file, found in zip(inputs, scans, strict=True)
-        ),
+        sources=tuple(sources),
         schema=schema,
-        published=find_job(store, dataset, job),
+        published=published,
         previous=previous,
         conformal=conformal,
     )
+
+
+def _carrying(sources: Sequence[Source], usable: Mapping[tuple[str, str], InputEntry]) -> list[Source]:
+    """Note what can be carried over; not the parts of a file that the reader judges otherwise than it did then."""
+    found = [(source, usable.get(source.key)) for source in sources]
+    return [
+        dataclasses.replace(
+            source,
+            carried=entry if entry and (entry.rows, entry.quarantined) == (source.scan.rows, source.counts) else None,
+        )
+        for source, entry in found
+    ]
+
+
+def _schema_of(store: ObjectStore, previous: Manifest, sources: Sequence[Source]) -> "pa.Schema":
+    """Give the schema of the parts to carry over, which is one for a whole release; an empty one where there are none.
+
+    Raises:
+        ArtifactRefused: the first part is not as it was published.
+
+    """
+    import pyarrow as pa
+
+    parts = (part for source in sources if source.carried for part in source.carried.parts)
+    part = next(parts, None)
+    return pa.schema([]) if part is None else parquet_table(published_file(store, previous, part)).schema
+
+
+def _widens(old: "pa.Schema", new: "pa.Schema") -> bool:
+    """Tell whether parts of the schema `old` become parts of `new` as if annotated anew.
+
+    Columns may come and go, and become text. What became text beside another input stays text for good: its type
+    cannot be read back from it.
+    """
+    import pyarrow as pa
+
+    return all(field.type in (old.field(field.name).type, pa.string()) for field in new if field.name in old.names)
 
 
 def _columns(scans: Sequence[FileScan]) -> list[tuple[str, "pa.DataType"]]:

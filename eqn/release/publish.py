@@ -66,16 +66,13 @@ def publish(
 
     """
     if plan.published is not None:
-        require_number(plan.published, expect)
-        settle(store, plan.dataset, plan.job)
-        return reference(store, plan.published, already_published=True)
+        return found(store, plan.published, expect=expect)
     commit_id = str(uuid.uuid4())
     after = plan.previous.release if plan.previous else 0
     for folder in itertools.islice(_folders(store, plan), _FOLDERS):
         twin, _ = twin_or_last(store, plan.dataset, plan.job, after=after, expect=expect)
         if twin is not None:
-            settle(store, plan.dataset, plan.job)
-            return reference(store, twin, already_published=True)
+            return found(store, twin, expect=expect)
         key = files_key(plan.dataset, folder)
         # Where the folder is not to be used after all, the next one is.
         with contextlib.suppress(FolderUnusable, FilesCollected):
@@ -87,6 +84,18 @@ def publish(
         f"other files under its name ({plan.job}), or lose what is written.",
         todo=f"Find out who writes there, then run `eqn release gc {plan.dataset} --grace 0` and this once more.",
     )
+
+
+def found(store: ObjectStore, published: Manifest, *, expect: int | None = None) -> ReleaseRef:
+    """Give the reference of a release that holds the wanted work already.
+
+    Raises:
+        Conflict: it is not release `expect`.
+
+    """
+    require_number(published, expect)
+    settle(store, published.dataset, published.job)
+    return reference(store, published, already_published=True)
 
 
 def _folders(store: ObjectStore, plan: Plan) -> Iterator[str]:

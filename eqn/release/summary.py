@@ -38,18 +38,20 @@ class Summary:
 
     def add(self, table: "pa.Table") -> None:
         """Take in one part."""
+        import pyarrow.compute as pc
+
         self.rows += len(table)
-        self.truncated += sum(table.column("truncated").to_pylist())
+        self.truncated += pc.sum(table.column("truncated"), min_count=0).as_py()
         self.total += [float(np.sum(table.column(name).to_numpy(), dtype=np.float64)) for name in EMOTIONS]
         labels = table.column("labels").combine_chunks()
-        names = labels.flatten().to_pylist()
-        self.labelled += [names.count(name) for name in EMOTIONS]
-        self.unlabelled += sum(length == 0 for length in labels.value_lengths().to_pylist())
+        counts = {pair["values"]: pair["counts"] for pair in pc.value_counts(labels.flatten()).to_pylist()}
+        self.labelled += [counts.get(name, 0) for name in EMOTIONS]
+        self.unlabelled += int(np.count_nonzero(labels.value_lengths().to_numpy(zero_copy_only=False) == 0))
         if self.uncertainty:
             self.entropy += float(np.sum(table.column(ENTROPY_COLUMN).to_numpy(), dtype=np.float64))
-            sizes = table.column(CONFORMAL_COLUMN).combine_chunks().value_lengths().to_pylist()
-            self.in_sets += sum(sizes)
-            self.empty_sets += sizes.count(0)
+            sizes = table.column(CONFORMAL_COLUMN).combine_chunks().value_lengths().to_numpy(zero_copy_only=False)
+            self.in_sets += int(sizes.sum())
+            self.empty_sets += int(np.count_nonzero(sizes == 0))
         self._keys += b"".join(id_digest(identifier)[:KEY_BYTES] for identifier in table.column("id").to_pylist())
 
     def ids_in_several_files(self) -> int:

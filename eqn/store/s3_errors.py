@@ -22,33 +22,44 @@ class _Meaning:
     reason: str
     """What is wrong, after "but"."""
     todo: str
+    lasting: bool = False
+    """Whether another try meets the same."""
 
 
 _DENIED = _Meaning(
     "these credentials have no permission for it",
     f"Ask for the right to list, read, write and delete there, or correct {_KEYS}, {_AGAIN}",
+    lasting=True,
 )
-_EXPIRED = _Meaning("the session's credentials are no longer valid", f"Get new ones, {_AGAIN}")
+_EXPIRED = _Meaning("the session's credentials are no longer valid", f"Get new ones, {_AGAIN}", lasting=True)
 _SKEWED = _Meaning(
-    "this machine's clock differs too much from the service's", f"Set the clock (it should follow NTP), {_AGAIN}"
+    "this machine's clock differs too much from the service's",
+    f"Set the clock (it should follow NTP), {_AGAIN}",
+    lasting=True,
 )
-_ELSEWHERE = _Meaning("the bucket belongs to another region", f"Set AWS_REGION to the bucket's region, {_AGAIN}")
+_ELSEWHERE = _Meaning(
+    "the bucket belongs to another region", f"Set AWS_REGION to the bucket's region, {_AGAIN}", lasting=True
+)
 _MEANINGS = {
     "AccessDenied": _DENIED,
     "AuthorizationHeaderMalformed": _ELSEWHERE,
     "BadDigest": _Meaning("the bytes were damaged on their way", "Run the same command again: finished work is kept."),
     "ExpiredToken": _EXPIRED,
-    "InvalidAccessKeyId": _Meaning("the service does not know the access key", f"Correct {_KEYS}, {_AGAIN}"),
+    "InvalidAccessKeyId": _Meaning(
+        "the service does not know the access key", f"Correct {_KEYS}, {_AGAIN}", lasting=True
+    ),
     "InvalidToken": _EXPIRED,
     "NotImplemented": _Meaning(
-        "the service lacks what EQN builds on", "Use one that honours If-None-Match on PutObject."
+        "the service lacks what EQN builds on", "Use one that honours If-None-Match on PutObject.", lasting=True
     ),
     "PermanentRedirect": _ELSEWHERE,
     "RequestExpired": _SKEWED,
     "RequestTimeTooSkewed": _SKEWED,
-    "SignatureDoesNotMatch": _Meaning("the secret key does not belong to the access key", f"Correct {_KEYS}, {_AGAIN}"),
+    "SignatureDoesNotMatch": _Meaning(
+        "the secret key does not belong to the access key", f"Correct {_KEYS}, {_AGAIN}", lasting=True
+    ),
 }
-_NONE = _Meaning("there are no credentials, or only half of them", f"Set {_KEYS}, {_AGAIN}")
+_NONE = _Meaning("there are no credentials, or only half of them", f"Set {_KEYS}, {_AGAIN}", lasting=True)
 _UNFETCHED = _Meaning("the credentials cannot be fetched", f"Sign in anew, {_AGAIN}")
 _LATE = _Meaning("the service does not answer in time", _ENDPOINT)
 _UNREACHED = _Meaning("the service cannot be reached", _ENDPOINT)
@@ -122,7 +133,7 @@ def _refusal(error: Any, place: str, address: str) -> EqnError:
         meaning = _MEANINGS[code]
     elif code == "NoSuchBucket":
         create = f"Create it (aws s3 mb s3://{bucket}) or correct the address, {_AGAIN}"
-        meaning = _Meaning(f"there is no bucket {bucket!r}", create)
+        meaning = _Meaning(f"there is no bucket {bucket!r}", create, lasting=True)
     elif status in {401, 403}:
         meaning = _DENIED
     elif status == 429 or status >= 500 or code in {"SlowDown", "RequestTimeout"}:
@@ -167,4 +178,5 @@ def no_s3(address: str) -> StoreUnavailable:
 
 
 def _unavailable(place: str, meaning: _Meaning) -> StoreUnavailable:
-    return StoreUnavailable(f"expected to use {place}, but {meaning.reason}.", todo=meaning.todo)
+    what = f"expected to use {place}, but {meaning.reason}."
+    return StoreUnavailable(what, todo=meaning.todo, lasting=meaning.lasting)

@@ -131,6 +131,25 @@ def test_a_dry_run_knows_what_is_published(eqn: Eqn, with_models: Any, letters: 
     assert [entry["to do"] for entry in facts["inputs"]] == ["carry over", "annotate"]
 
 
+def test_another_model_annotates_new_files_only_on_request(eqn: Eqn, with_models: Any, letters: Path) -> None:
+    """Without a new file there is nothing to do; with one only that is; by default it annotates everything."""
+    options = ["annotate", ".", "--dataset", "letters", "--out", "../published"]
+    eqn(*options, "--model", "1")
+    options += ["--model", "2"]
+    assert eqn(*options, "--new-model", "new-files", "--json").json()["already_published"] is True
+    assert eqn(*options, "--new-model", "new-files", "--dry-run", "--json").json()["published"] == 1
+    assert eqn(*options, "--dry-run", "--json").json()["rows_to_annotate"] == 4
+
+    Path("more.txt").write_text("one\ntwo\n")
+    assert eqn(*options, "--new-model", "new-files", "--dry-run", "--json").json()["rows_to_annotate"] == 2
+    assert eqn(*options, "--new-model", "new-files", "--json").json()["number"] == 2
+    manifest = eqn("release", "show", "letters", "--store", "../published", "--json").json()
+    assert manifest["model"]["version"] == 2
+    assert [entry.get("model", {}).get("version") for entry in manifest["inputs"]] == [1, None]
+    assert eqn("annotate", "--text", "x", "--new-model", "new-files").code == 2
+    assert eqn(*options, "--new-model", "some").code == 2
+
+
 def test_a_text_of_no_encoding_is_refused(eqn: Eqn, state: Any) -> None:
     """Bytes that are no UTF-8 arrive as half letters: they are no bug."""
     done = eqn("annotate", "--model", state.package, "--text", "caf\udce9")

@@ -62,9 +62,9 @@ def test_every_command_is_here() -> None:
     """The surface of the command line: a new command is added on purpose."""
     assert sorted(" ".join(path) for path in COMMANDS) == [
         *("annotate", "data corrected", "data fetch", "data show", "data votes", "evaluate", "import-checkpoint"),
-        *("models list", "models rollback", "promote", "quality label-issues"),
-        *("release export", "release gc", "release list", "release path", "release reconcile", "release show"),
-        *("release verify", "store doctor", "train", "validate"),
+        *("metrics serve", "metrics show", "models list", "models rollback", "promote", "quality label-issues"),
+        *("release drift", "release export", "release gc", "release list", "release path", "release reconcile"),
+        *("release report", "release show", "release verify", "store doctor", "store put", "train", "validate"),
     ]
 
 

@@ -117,3 +117,15 @@ def test_a_place_that_can_be_no_store_is_named(eqn: Eqn, elsewhere: Path) -> Non
     assert "eqn: expected to read and write file/store/_doctor" in below.err
     assert (unknown.code, unknown.out) == (2, "")
     assert "ftp://" in unknown.err
+
+
+def test_files_get_into_the_inbox(eqn: Eqn, elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under their own names, whole; where one is no file, none is copied."""
+    (elsewhere / "a.csv").write_text("text\nhello\n", "utf-8")
+    monkeypatch.setenv("EQN_INBOX", str(elsewhere / "inbox"))
+
+    assert eqn("store", "put", "a.csv").code == 0
+    assert (elsewhere / "inbox" / "a.csv").read_text("utf-8") == "text\nhello\n"
+    refused = eqn("store", "put", "a.csv", "none.csv", "--to", "other")
+    assert (refused.code, "none.csv: no such file" in refused.err) == (2, True)
+    assert not (elsewhere / "other").exists()

@@ -2,9 +2,12 @@
 
 import csv
 import json
+import shutil
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -14,11 +17,13 @@ from eqn.annotation.annotator import Annotator
 from eqn.corpus.choice import choose_corpus
 from eqn.corpus.goemotions import Corpus, Split
 from eqn.corpus.inputs import find_inputs
+from eqn.emotions import EMOTIONS
 from eqn.records import ModelRef, ReleaseRef
 from eqn.release.catalog import read_manifest
 from eqn.release.parts import Report
 from eqn.release.plan import Plan, make_plan
 from eqn.release.publish import publish
+from eqn.settings import Settings, load_settings
 from eqn.store.directory import DirectoryStore
 from eqn.store.interface import ObjectStore
 from eqn.training.recipes import recipe_named
@@ -58,6 +63,24 @@ def annotator(package: Path) -> Annotator:
 def other_annotator(tmp_path_factory: pytest.TempPathFactory) -> Annotator:
     """Another model."""
     return Annotator.load(train_tiny(tmp_path_factory.mktemp("other-model"), seed=1))
+
+
+def rewritten(package: Path, out: Path, **facts: Any) -> Path:
+    """Copy a package and let its eqn.json say something else; None takes a fact out."""
+    shutil.copytree(package, out)
+    said = json.loads((out / "eqn.json").read_text()) | facts
+    (out / "eqn.json").write_text(json.dumps({name: value for name, value in said.items() if value is not None}))
+    return out
+
+
+@pytest.fixture(scope="session")
+def sure(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Annotator:
+    """A model whose limits lie among its intensities, with nothing promised for grief and relief."""
+    whole = Annotator.load(package)
+    middle = np.median(whole.scores([f"comment {n}" for n in range(20)]), axis=0)
+    limits = {name: float(middle[i]) for i, name in enumerate(EMOTIONS) if name not in {"grief", "relief"}}
+    facts = {"coverage": 0.9, "limits": limits, "rows": dict.fromkeys(EMOTIONS, 20)}
+    return Annotator.load(rewritten(package, tmp_path_factory.mktemp("sure") / "model", conformal=facts))
 
 
 @pytest.fixture(params=["directory", "moto", pytest.param("ceph", marks=pytest.mark.stack)])
@@ -108,6 +131,15 @@ def inbox(tmp_path: Path) -> Path:
     numbers = {"id": ["p1", "p2", "p3", "p4", "007"], "text": list("abcde"), "stars": [1, 2, None, 4, 5]}
     pq.write_table(pa.table(numbers), folder / "c.parquet")
     return folder
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings of a state folder of its own."""
+    monkeypatch.setenv("EQN_HOME", str(tmp_path / "home"))
+    for name in ("GOEMOTIONS", "INBOX", "STORE", "TRACKING_URI"):
+        monkeypatch.delenv(f"EQN_{name}", raising=False)
+    return load_settings()
 
 
 @pytest.fixture

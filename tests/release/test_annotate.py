@@ -14,12 +14,12 @@ from eqn.annotation.annotator import Annotator
 from eqn.corpus.contract import Reason
 from eqn.corpus.inputs import find_inputs
 from eqn.emotions import EMOTIONS
-from eqn.errors import DataRefused, UsageError
+from eqn.errors import DataRefused
 from eqn.records import ModelRef, ReleaseRef, Validation
 from eqn.release.annotate import Prepared, Request, annotate_inbox, check_inputs, prepare, publish_prepared
 from eqn.release.catalog import read_manifest, verify
 from eqn.release.parts import Report, unheard
-from eqn.settings import Settings, load_settings
+from eqn.settings import Settings
 from eqn.store.directory import DirectoryStore
 
 
@@ -167,14 +167,6 @@ def test_columns_may_be_named(request_for: Any, store: DirectoryStore, tmp_path:
     assert read_manifest(store, "letters").options["text_column"] == "body"
 
 
-@pytest.fixture
-def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    monkeypatch.setenv("EQN_HOME", str(tmp_path / "home"))
-    for name in ("GOEMOTIONS", "INBOX", "STORE", "TRACKING_URI"):
-        monkeypatch.delenv(f"EQN_{name}", raising=False)
-    return load_settings()
-
-
 def test_an_inbox_is_annotated_once(settings: Settings, package: Path, inbox: Path) -> None:
     """The job of the schedule: validate, publish, and find the second time that nothing is new."""
     watched: list[int] = []
@@ -214,15 +206,4 @@ def test_an_inbox_that_breaks_the_contract_is_told_before_it_is_refused(
             tell=told.append,
         )
     assert [validation.passed for validation in told] == [False]
-    assert not Path(settings.store).exists()
-
-
-def test_an_empty_inbox_is_told(settings: Settings, package: Path, tmp_path: Path) -> None:
-    """A folder without files is a mistake of the caller, and nothing is published."""
-    empty, told = tmp_path / "nothing", list[Validation]()
-    empty.mkdir()
-
-    with pytest.raises(UsageError, match="holds no files"):
-        annotate_inbox(settings, str(empty), dataset="x", model=str(package), watch=lambda _: unheard, tell=told.append)
-    assert told == []
     assert not Path(settings.store).exists()

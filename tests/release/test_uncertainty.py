@@ -5,7 +5,6 @@ import dataclasses
 import hashlib
 import io
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,28 +32,10 @@ from eqn.release.plan import Plan
 from eqn.release.summary import Summary
 from eqn.settings import load_settings
 from eqn.store.directory import DirectoryStore
-from tests.release.conftest import write_csv
+from tests.release.conftest import rewritten, write_csv
 
 PlanFor = Callable[..., Plan]
 Publish = Callable[..., tuple[ReleaseRef, int]]
-
-
-def rewritten(package: Path, out: Path, **facts: Any) -> Path:
-    """Copy a package and let its eqn.json say something else; None takes a fact out."""
-    shutil.copytree(package, out)
-    said = json.loads((out / "eqn.json").read_text()) | facts
-    (out / "eqn.json").write_text(json.dumps({name: value for name, value in said.items() if value is not None}))
-    return out
-
-
-@pytest.fixture(scope="session")
-def sure(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Annotator:
-    """A model whose limits lie among its intensities, with nothing promised for grief and relief."""
-    whole = Annotator.load(package)
-    middle = np.median(whole.scores([f"comment {n}" for n in range(20)]), axis=0)
-    limits = {name: float(middle[i]) for i, name in enumerate(EMOTIONS) if name not in {"grief", "relief"}}
-    facts = {"coverage": 0.9, "limits": limits, "rows": dict.fromkeys(EMOTIONS, 20)}
-    return Annotator.load(rewritten(package, tmp_path_factory.mktemp("sure") / "model", conformal=facts))
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,1 @@
+"""Drift: how a release differs from the one before it, and from what its model was trained on."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from eqn.annotation.engine import Engine
     from eqn.release.annotate import Prepared, Request
     from eqn.release.plan import Plan
+    from eqn.telemetry.run import Run
 
 
 class NewModelName(enum.StrEnum):
@@ -133,26 +134,27 @@ def annotate(
         )
     if address is not None and engine != EngineName.RAY:
         raise UsageError("expected --address with --engine ray only.", todo="Try: --engine ray --address auto")
-    from eqn.release.annotate import already_published, prepare
+    from eqn.release.annotate import prepare
 
     columns = {"text_column": text_column, "id_column": id_column}
     # Connected first: a cluster that cannot be reached is told before long inputs are scanned.
-    with _cluster(engine, address, dry_run=dry_run):
-        request = _request(
-            inputs or [],
-            dataset=dataset,
-            out=out,
-            model=model,
-            expect=expect,
-            uncertainty=uncertainty,
-            back_end=back_end,
-            new_model=new_model,
-            **columns,
-        )
+    with _cluster(engine, address, dry_run=dry_run), _observed(dataset, dry_run=dry_run) as run:
+        with run.stage("fetch"):
+            request = _request(
+                inputs or [],
+                dataset=dataset,
+                out=out,
+                model=model,
+                expect=expect,
+                uncertainty=uncertainty,
+                back_end=back_end,
+                new_model=new_model,
+                **columns,
+            )
         if dry_run:
             _show_plan(prepare(request).plan, json=json)
             return
-        published = already_published(request) or _publish(prepare(request), engine)
+        published = _publish(request, engine, run)
     if json:
         print_json(as_json(published))
         return
@@ -208,17 +210,38 @@ def _cluster(engine: EngineName, address: str | None, *, dry_run: bool) -> conte
     return connected(address)
 
 
-def _publish(prepared: "Prepared", engine: EngineName) -> ReleaseRef:
-    from eqn.release.annotate import check_inputs, publish_prepared
+def _observed(dataset: str, *, dry_run: bool) -> "contextlib.AbstractContextManager[Run]":
+    """Give the run that is counted, or one that keeps nothing where nothing is done."""
+    from eqn.settings import load_settings
+    from eqn.telemetry.run import current_run, observed
+
+    if dry_run:
+        return contextlib.nullcontext(current_run())
+    return observed(load_settings(), flow="annotate", dataset=dataset)
+
+
+def _publish(request: "Request", engine: EngineName, run: "Run") -> ReleaseRef:
+    from eqn.release.annotate import already_published, check_inputs, prepare, publish_prepared
     from eqn.terminal import annotation_progress
 
+    with run.stage("plan"):
+        published = already_published(request)
+        if published is not None:
+            return published
+        prepared = prepare(request)
     if prepared.plan.published is not None:
         return publish_prepared(prepared, None)
-    validation = check_inputs(prepared)
+    with run.stage("validate"):
+        validation = check_inputs(prepared)
     people.print(f"back end: {prepared.annotator.name} ({prepared.reason})")
     rows = prepared.plan.rows_to_annotate
-    with _started(prepared, engine) as started, annotation_progress(people, rows) as report:
-        return publish_prepared(prepared, validation, engine=started, report=report)
+    with run.stage("annotate"), _started(prepared, engine) as started, annotation_progress(people, rows) as report:
+
+        def heard(rows: int, tokens: int) -> None:
+            report(rows, tokens)
+            run.rows(rows, tokens)
+
+        return publish_prepared(prepared, validation, engine=started, report=heard)
 
 
 def _started(prepared: "Prepared", engine: EngineName) -> "contextlib.AbstractContextManager[Engine | None]":

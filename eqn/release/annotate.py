@@ -1,5 +1,6 @@
 """Annotating inputs into a published release: plan, gate, publish, with the champion or any other model."""
 
+import collections
 import contextlib
 import dataclasses
 import hashlib
@@ -28,6 +29,8 @@ from eqn.release.publish import found, publish
 from eqn.release.reuse import EVERYTHING, NewModel, Wanted, arithmetic_of, done_by, form_options
 from eqn.settings import Settings
 from eqn.store.interface import ObjectStore, open_store
+from eqn.telemetry.context import bound
+from eqn.telemetry.run import current_run
 
 if TYPE_CHECKING:
     from eqn.model.package import Package
@@ -107,7 +110,11 @@ def already_published(request: Request) -> ReleaseRef | None:
     form = form_options(text_column=request.text_column, id_column=request.id_column, uncertainty=request.uncertainty)
     wanted = Wanted(model=request.model.digest, form=form, arithmetic=None, new_model=request.new_model)
     published = done_by(request.store, latest, wanted, inputs)
-    return found(request.store, published, expect=request.expect) if published else None
+    if published is None:
+        return None
+    reference = found(request.store, published, expect=request.expect)
+    current_run().released(reference)
+    return reference
 
 
 def prepare(request: Request) -> Prepared:
@@ -206,15 +213,29 @@ def publish_prepared(
     request = prepared.request
     if prepared.choice:
         keep_choice(prepared.choice, prepared.annotator.package, request.choices)
-    return publish(
-        request.store,
-        prepared.plan,
-        prepared.annotator,
-        engine=engine,
-        quality=quality,
-        expect=request.expect,
-        report=report,
-    )
+    with bound(job=prepared.plan.job):
+        published = publish(
+            request.store,
+            prepared.plan,
+            prepared.annotator,
+            engine=engine,
+            quality=quality,
+            expect=request.expect,
+            report=report,
+        )
+        if not published.already_published:
+            current_run().quarantined(_newly_quarantined(prepared.plan))
+        current_run().released(published)
+        return published
+
+
+def _newly_quarantined(plan: Plan) -> Mapping[str, int]:
+    """Give rows by reason, of the inputs that are not carried over."""
+    counts: collections.Counter[str] = collections.Counter()
+    for source in plan.sources:
+        if source.carried is None:
+            counts.update(source.counts)
+    return counts
 
 
 def annotate_inbox(

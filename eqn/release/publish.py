@@ -35,6 +35,7 @@ from eqn.release.manifest import (
 from eqn.release.parts import FolderUnusable, PartWriter, Written, documents, put_document, unheard
 from eqn.release.plan import Plan
 from eqn.store.interface import ObjectStore
+from eqn.telemetry.run import current_run
 
 _FOLDERS = 5
 """Folders that are tried before this run gives up: one that holds other files is left to them."""
@@ -77,7 +78,8 @@ def publish(
         # Where the folder is not to be used after all, the next one is.
         with contextlib.suppress(FolderUnusable, FilesCollected):
             written = _write(store, plan, key, engine=engine or LocalEngine(annotator), quality=quality, report=report)
-            done = commit(store, _draft(plan, written, key, commit_id), after=after, expect=expect)
+            with current_run().stage("commit"):
+                done = commit(store, _draft(plan, written, key, commit_id), after=after, expect=expect)
             return reference(store, done.manifest, already_published=done.already_published)
     raise StoreUnavailable(
         f"expected to write the files of this job; {_FOLDERS} folders in {store.address(f'{plan.dataset}/files')} hold "

@@ -20,7 +20,7 @@ from flows import deploy
 
 ROOT = Path(__file__).parents[2]
 SECRET = "http://127.0.0.1:9/a-secret-path"  # noqa: S105  the address is the secret
-MESSAGES = ["eqn drift message", "eqn failed runs", "eqn promotions"]
+MESSAGES = ["eqn drift message", "eqn failed runs", "eqn promotions", "eqn questions"]
 RULES = ["eqn drift retraining", "eqn lost runs"]
 
 

@@ -22,7 +22,6 @@ from eqn.annotation.annotator import Annotator
 from eqn.corpus.goemotions import load_corpus
 from eqn.drift.compare import EMBEDDING, TEXT_LENGTH, VOCABULARY, Side, compare
 from eqn.drift.profile import Profiler
-from eqn.drift.reading import embeddings
 from eqn.emotions import EMOTIONS
 from eqn.records import DriftMeasure
 from eqn.registry.resolution import resolve
@@ -197,7 +196,7 @@ def _pool(annotator: Annotator, name: str, texts: list[str], keep: Path | None) 
         with np.load(kept) as file:
             return Pool(texts, file["scores"], file["states"])
     scores = np.concatenate([annotator.scores(texts[start : start + 8192]) for start in range(0, len(texts), 8192)])
-    states = embeddings(annotator.package, texts[:EMBEDDED])
+    states = annotator.pooled(texts[:EMBEDDED])
     if kept:
         kept.parent.mkdir(parents=True, exist_ok=True)
         np.savez(kept, scores=scores, states=states)

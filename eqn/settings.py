@@ -5,6 +5,7 @@ EQN_GOEMOTIONS      directory with GoEmotions' train.tsv, dev.tsv, test.tsv; wit
 EQN_INBOX           directory or s3://bucket/prefix whose files are annotated; default: `inbox` in the state folder
 EQN_STORE           directory or s3://bucket/prefix for releases; default: `releases` in the state folder
 EQN_TRACKING_URI    MLflow's address; default: SQLite in the state folder
+EQN_PAGES_URL       address of `eqn release serve`, to which runs of flows then link; default: none
 EQN_PUSHGATEWAY_URL Pushgateway to which each run's metrics go as well; default: none
 EQN_LOG_LEVEL       debug, info, warning, error or critical; default: info in flows, critical on the command line
 EQN_LOG_FORMAT      json or text; default: text where a terminal shows it
@@ -99,6 +100,7 @@ class _Environment(BaseSettings):
     inbox: str = ""
     store: str = ""
     tracking_uri: str = ""
+    pages_url: str = ""
     pushgateway_url: str = ""
 
 
@@ -119,6 +121,8 @@ class Settings(_Section):
     inbox: str
     store: str
     tracking_uri: str
+    pages_url: str = ""
+    """Address of the page server."""
     pushgateway_url: str = Field(default="", repr=False)
     """May hold a password."""
     registry: RegistrySettings
@@ -187,6 +191,7 @@ def load_settings(start: Path | None = None) -> Settings:
         inbox=environment.inbox or str(home / "inbox"),
         store=environment.store or str(home / "releases"),
         tracking_uri=environment.tracking_uri or registry.tracking_uri or sqlite,
+        pages_url=environment.pages_url,
         pushgateway_url=environment.pushgateway_url,
         registry=registry,
     )

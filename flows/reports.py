@@ -8,7 +8,9 @@ from pathlib import Path
 
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
+from eqn.pages.links import link_to_page, link_to_release_docs, link_to_report
 from eqn.records import Decision, Drift, ModelRef, ReleaseRef, Validation
+from eqn.settings import load_settings
 
 _MOST_IDS = 20
 _MOST_LETTERS = 200
@@ -23,7 +25,7 @@ def show_validation(validation: Validation, *, key: str) -> None:
     lines = [
         f"# {safe(validation.subject)}: {'passed' if validation.passed else 'refused'}",
         f"{validation.rows:,} rows, {validation.expectations} expectations, digest `{validation.digest}`",
-        f"Data Docs: {place(validation.data_docs)}",
+        *_linked("Data Docs", link_to_report(load_settings(), validation.data_docs), validation.data_docs),
     ]
     for finding in validation.findings:
         ids = ", ".join(safe(row) for row in finding.ids[:_MOST_IDS])
@@ -86,7 +88,8 @@ def show_drift(drift: Drift) -> None:
 
 
 def show_release(release: ReleaseRef, *, page: str = "") -> None:
-    """Publish where a release and its page are."""
+    """Publish where a release, its page and its Data Docs are, as links where a page server is known."""
+    settings = load_settings()
     done = "already published as" if release.already_published else "published as"
     folder, _, name = release.path.rstrip("/").rpartition("/")
     lines = [
@@ -94,7 +97,8 @@ def show_release(release: ReleaseRef, *, page: str = "") -> None:
         f"{release.rows:,} rows, {release.quarantined:,} quarantined",
         f"Data: below {place(folder)}, in",  # a line that is too long is cut off on the page
         place(name),
-        *([f"Page: {place(page)}"] if page else []),
+        *(_linked("Page", link_to_page(settings, release), page) if page else []),
+        *_linked("Data Docs", link_to_release_docs(settings, release), ""),
     ]
     create_markdown_artifact(
         "\n\n".join(lines), key=_key("release", release.dataset), description="The annotated dataset"
@@ -113,6 +117,13 @@ def place(address: str) -> str:
     if re.fullmatch(r"https?://[!-~]+", address) and not set(address) & set("<>()\"'`\\"):
         return f"<{address}>"
     return f"`{_LINE_ENDS.sub(' ', address).replace('`', '')}`"
+
+
+def _linked(name: str, link: str, address: str) -> list[str]:
+    """Give the lines that lead to a page: its link where there is one, and where it lies."""
+    if not link:
+        return [f"{name}: {place(address)}"] if address else []
+    return [f"{name}: {place(link)}", *([f"It lies in {place(address)}"] if address else [])]
 
 
 def _key(subject: str, name: str) -> str:

@@ -12,7 +12,7 @@ PROJECT_FILE = Path(__file__).parents[1] / "mlflow.yaml"
 
 @pytest.fixture(autouse=True)
 def _bare(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HOME", "GOEMOTIONS", "INBOX", "STORE", "TRACKING_URI"):
+    for name in ("HOME", "GOEMOTIONS", "INBOX", "PAGES_URL", "STORE", "TRACKING_URI"):
         monkeypatch.delenv(f"EQN_{name}", raising=False)
 
 
@@ -85,7 +85,7 @@ def test_variables_override_everything(project: Path, monkeypatch: pytest.Monkey
 def test_an_empty_variable_is_as_good_as_none(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`EQN_HOME= eqn ...`, as compose files write it, does not make the working directory the state folder."""
     without = load_settings(project)
-    for name in ("HOME", "GOEMOTIONS", "INBOX", "STORE", "TRACKING_URI"):
+    for name in ("HOME", "GOEMOTIONS", "INBOX", "PAGES_URL", "STORE", "TRACKING_URI"):
         monkeypatch.setenv(f"EQN_{name}", "")
 
     assert load_settings(project) == without

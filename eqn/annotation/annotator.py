@@ -127,6 +127,10 @@ class Annotator:
         """Give the intensities of `texts`, (texts, 28) in [0, 1], rounded to 4 decimals."""
         return self.annotation(texts).scores
 
+    def pooled(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Give the vector of each text that its intensities are made of, (texts, width)."""
+        return self._back_end.pooled(texts)
+
     def annotation(
         self,
         texts: Sequence[str],

@@ -8,6 +8,7 @@ import typer
 from eqn.commands.drift import drift
 from eqn.commands.export import export
 from eqn.commands.report import report
+from eqn.commands.serve import serve
 from eqn.commands.shared import Dataset, Json, Number, Store, out, print_json, say, store_at
 from eqn.errors import ArtifactRefused
 from eqn.records import as_json
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Look at published releases, export them, clean up after crashes.", no_args_is_help=True)
 app.command()(export)
 app.command()(report)
+app.command()(serve)
 app.command()(drift)
 
 

@@ -21,7 +21,10 @@ _FOLDS = 5
 _PENALTY = 0.01
 """C of the classifier: an embedding has hundreds of numbers, and there may be a hundred texts."""
 _FOLDS_SHARE_ROWS = 1.5
-"""By how much an AUC from cross-validation varies more than one of unseen rows; measured by `bench/drift.py`."""
+"""By how much more an AUC of cross-validation varies than one of unseen rows.
+
+`bench/drift.py` counts the false alarms of the limits that come of it.
+"""
 
 
 def merged_bins(first: Sequence[int], second: Sequence[int]) -> tuple[list[int], list[int]]:

@@ -14,11 +14,10 @@ from eqn.annotation.annotator import Annotator
 from eqn.drift.compare import Side, compare
 from eqn.drift.profile import Intensities, Profile
 from eqn.drift.profiles import profile_of_inputs, release_profile
-from eqn.drift.reading import NotAtHand, embeddings, intensities, package_of
+from eqn.drift.reading import NotAtHand, intensities, package_of
 from eqn.drift.records import write_drift
 from eqn.drift.training import kept_training_profile, make_training_profile
 from eqn.errors import ArtifactRefused, UsageError
-from eqn.model.package import Package
 from eqn.records import Drift, DriftComparison
 from eqn.release.catalog import read_manifest, release_numbers
 from eqn.release.manifest import Manifest
@@ -53,9 +52,17 @@ def measure_drift(settings: Settings, dataset: str, number: int | None = None, *
 class _Pair:
     """Two profiles that are to be compared."""
 
-    against: str
     now: Profile
     before: Profile
+    name: str
+    """What `before` is the profile of."""
+    manner: str = ""
+    """What is compared with it, where that is not the whole release."""
+
+    @property
+    def against(self) -> str:
+        """Give the comparison's name."""
+        return f"{self.name}{self.manner}"
 
 
 class _Measuring:
@@ -88,17 +95,13 @@ class _Measuring:
         )
 
     @functools.cached_property
-    def _package(self) -> Package | None:
+    def _annotator(self) -> Annotator | None:
         """The release's model; None, and noted once, where it is not at hand."""
         try:
-            return package_of(self._manifest, self._settings)
+            return Annotator.load(package_of(self._manifest, self._settings).path)
         except NotAtHand as why:
             self._notes.append(f"{why} Embeddings were not compared.")
             return None
-
-    @functools.cached_property
-    def _annotator(self) -> Annotator | None:
-        return Annotator.load(self._package.path) if self._package else None
 
     def _with_reference(self, profile: Profile) -> list[_Pair]:
         try:
@@ -113,12 +116,12 @@ class _Measuring:
             self._notes.append(f"The reference release cannot be read, nothing was compared with it: {error.what}")
             return []
         name = f"release {reference.release}"
-        pairs = [_Pair(name, profile, before)]
+        pairs = [_Pair(profile, before, name)]
         known = {(entry.name, entry.sha256) for entry in reference.inputs}
         new = tuple(entry for entry in self._manifest.inputs if (entry.name, entry.sha256) not in known)
         if 0 < len(new) < len(self._manifest.inputs):  # in a large release, what is new would be lost among what is not
             fresh = profile_of_inputs(self._store, self._manifest, new)
-            pairs.append(_Pair(f"{name}, by the new files alone", fresh, before))
+            pairs.append(_Pair(fresh, before, name, ", by the new files alone"))
         return pairs
 
     def _reference(self) -> Manifest:
@@ -158,7 +161,7 @@ class _Measuring:
             except NotAtHand as why:
                 self._notes.append(str(why))
                 return []
-        return [_Pair(TRAINING_DATA, profile, before)]
+        return [_Pair(profile, before, TRAINING_DATA)]
 
     def _has_rows(self, pair: _Pair) -> bool:
         least = self._policy.least_rows
@@ -172,7 +175,7 @@ class _Measuring:
 
     def _compared(self, pair: _Pair) -> DriftComparison:
         own = f"release {self._manifest.release}"
-        now, before = self._by_its_model(pair.now, own), self._by_its_model(pair.before, pair.against)
+        now, before = self._by_its_model(pair.now, own), self._by_its_model(pair.before, pair.name)
         sides = [Side(profile, self._embeddings(profile)) for profile in (now, before)]
         return DriftComparison(pair.against, before.rows, compare(sides[0], sides[1], self._policy))
 
@@ -197,8 +200,8 @@ class _Measuring:
             self._notes.append(sentence)
 
     def _embeddings(self, profile: Profile) -> NDArray[np.float32] | None:
-        if self._package is None:
+        if self._annotator is None:
             return None
         if profile.sample not in self._embedded:
-            self._embedded[profile.sample] = embeddings(self._package, profile.sample)
+            self._embedded[profile.sample] = self._annotator.pooled(profile.sample)
         return self._embedded[profile.sample]

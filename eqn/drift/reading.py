@@ -1,15 +1,12 @@
-"""What a model makes of a few thousand texts: where they lie among its states, and their intensities."""
+"""What a model makes of a few thousand texts, and where the model of a release is."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
 from eqn.drift.profile import Intensities, IntensityCounter, Profile, Profiler
 from eqn.errors import EqnError, UsageError
-from eqn.model.package import Package, load_network, read_package
+from eqn.model.package import Package, read_package
 from eqn.registry.resolution import fetch
 from eqn.release.manifest import Manifest
 from eqn.settings import Settings
@@ -42,28 +39,6 @@ def package_of(manifest: Manifest, settings: Settings) -> Package:
     if package.digest != digest:
         raise NotAtHand(f"The model of release {manifest.release} is not at hand: {name} is another one by now.")
     return package
-
-
-def embeddings(package: Package, texts: Sequence[str]) -> NDArray[np.float32]:
-    """Give the pooled state of each text, (texts, width), before the head makes intensities of it."""
-    import torch
-
-    from eqn.model.batching import sorted_batches
-    from eqn.model.encoding import encode, padded
-    from eqn.model.network import best_device, fast_precision
-    from eqn.model.scoring import PLAN, autocast
-
-    network, tokenizer = load_network(package)
-    device = best_device()
-    network.to(device)
-    encoded = encode(tokenizer, texts, package.max_tokens)
-    states = np.empty((len(texts), network.head.in_features), dtype=np.float32)
-    pad = network.encoder.config.pad_token_id or 0
-    with torch.inference_mode(), autocast(device, fast_precision(device)):
-        for batch in sorted_batches(encoded.lengths(), PLAN):
-            ids, mask = padded([encoded.ids[row] for row in batch], pad=pad, device=device)
-            states[batch] = network.pooled(ids, mask).float().cpu().numpy()
-    return states
 
 
 def intensities(annotator: "Annotator", texts: Sequence[str]) -> Intensities:

@@ -12,10 +12,12 @@ import concurrent.futures
 import dataclasses
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from eqn.errors import UsageError
 from eqn.model.back_end_names import NAMES
@@ -92,11 +94,23 @@ class BackEnd:
 
     def start(self, encoded: "Encoded") -> list["Computing"]:
         """Start to compute encoded texts; the blocks are in the order in which they will be done."""
+        return self._start(encoded, self._network.intensities)
+
+    def pooled(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Give the vector of each text that the head reads, (texts, width)."""
+        done = self._start(self.encode(texts), self._network.pooled)
+        rows = np.concatenate([computing.block.rows for computing in done])
+        found = torch.cat([computing.future.result() for computing in done]).numpy()
+        vectors = np.empty_like(found)
+        vectors[rows] = found
+        return vectors
+
+    def _start(self, encoded: "Encoded", answer: Callable[[Block], torch.Tensor]) -> list["Computing"]:
         if self._pool is None or self._process != os.getpid():  # a forked child has the pool, but none of its threads
             self._process = os.getpid()
             self._pool = _single_threaded_pool(self.threads, self.device)
         blocks = packed_blocks(encoded.ids, tokens=self._block_tokens)
-        return [Computing(block, self._pool.submit(self._network.intensities, block)) for block in blocks]
+        return [Computing(block, self._pool.submit(answer, block)) for block in blocks]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -105,7 +119,7 @@ class Computing:
 
     block: Block
     future: "concurrent.futures.Future[torch.Tensor]"
-    """Gives the block's intensities, (texts, 28)."""
+    """Gives the block's answers, a row for each text: (texts, 28) intensities, where nothing else was asked for."""
 
 
 def _layers(name: str, package: "Package") -> LayerMaker:

@@ -80,18 +80,23 @@ class PackedNetwork:
             FloatingPointError: the network gave something that is no number.
 
         """
-        outputs = self._outputs(block)
+        outputs = functional.linear(self._pooled(block), *self._head)
         if not torch.isfinite(outputs).all():
             raise FloatingPointError("the network gave scores that are no numbers")
         return self._intensities(outputs).cpu()
 
-    def _outputs(self, block: Block) -> Tensor:
+    @torch.inference_mode()
+    def pooled(self, block: Block) -> Tensor:
+        """Give the vector of each of a block's texts that the head reads, (texts, width) float32 on the CPU."""
+        return self._pooled(block).cpu()
+
+    def _pooled(self, block: Block) -> Tensor:
         ids, places = (torch.from_numpy(array).to(self.device) for array in (block.ids, block.places()))
         states = self._norm(functional.embedding(ids, self._words) + functional.embedding(places, self._places))
         states = states.to(self._states)
         for layer in self._layers:
             states = layer(states, lambda projections: attention(projections, block.runs, self._heads))
-        return functional.linear(self._pool(states, block.runs), *self._head)
+        return self._pool(states, block.runs)
 
 
 def attention(projections: Tensor, runs: Sequence[Run], heads: int) -> Tensor:

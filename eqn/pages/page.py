@@ -48,7 +48,7 @@ class Place:
 
 def release_page(store: ObjectStore, facts: Facts, *, beside: bool = True) -> str:
     """Write the page; `beside` the release its links are relative, and elsewhere it gives addresses as text."""
-    environment = _environment()
+    environment = template_environment()
     style, script = ((TEMPLATES / name).read_text("utf-8") for name in ("page.css", "page.js"))
     manifest, tally = facts.manifest, facts.tally
     order = findings.by_share(tally)
@@ -57,10 +57,10 @@ def release_page(store: ObjectStore, facts: Facts, *, beside: bool = True) -> st
         changes(facts.before, tally.sums, fresh=facts.fresh) if facts.before.rows and tally.sums.rows else []
     )
     return environment.get_template("release.html.j2").render(
-        style=_trusted(style),
-        script=_trusted(script),
-        style_digest=_digest(style),
-        script_digest=_digest(script),
+        style=trusted(style),
+        script=trusted(script),
+        style_digest=policy_digest(style),
+        script_digest=policy_digest(script),
         facts=facts,
         manifest=manifest,
         tally=tally,
@@ -82,7 +82,8 @@ def release_page(store: ObjectStore, facts: Facts, *, beside: bool = True) -> st
     )
 
 
-def _environment() -> "Environment":
+def template_environment() -> "Environment":
+    """Give what renders the templates: whatever they print is escaped, and what nobody gave them is an error."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -156,13 +157,13 @@ def _places(store: ObjectStore, facts: Facts, *, beside: bool) -> list[Place]:
     ]
 
 
-def _trusted(content: str) -> Any:
+def trusted(content: str) -> Any:
     """Give a file of ours as markup that is not escaped again."""
     from markupsafe import Markup
 
     return Markup(content)  # noqa: S704  it comes with this package
 
 
-def _digest(content: str) -> str:
+def policy_digest(content: str) -> str:
     """Give what a Content-Security-Policy calls the content of an element by."""
     return "sha256-" + base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()

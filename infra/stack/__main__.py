@@ -71,13 +71,14 @@ def _page(places: Places, memory: Memory) -> str:
     return f"""
 Prefect  {address_of("prefect", memory)}   deployments, flow runs and their artifacts
 MLflow   {address_of("mlflow", memory)}   experiments and registered models
+Releases {address_of("pages", memory)}   pages of releases and their Data Docs
 Metrics  {address_of("metrics", memory)}/metrics   for Prometheus, see infra/monitoring
 
 Let a shell use them:     . {places.environment}
-Drop a file for tonight:  .venv/bin/eqn store put FILE --to s3://eqn/inbox
-Annotate it now:          .venv/bin/prefect deployment run annotate/nightly --watch
+Drop a file for tonight:  eqn store put FILE
+Annotate it now:          prefect deployment run annotate/nightly --watch
 `make status` says how it is, `make down` ends it; logs are in {places.logs}.
-All of it is on loopback, without passwords for the two pages: from elsewhere, come through an SSH tunnel."""
+All of it is on loopback, without passwords for the pages: from elsewhere, come through an SSH tunnel."""
 
 
 def _say(line: str) -> None:

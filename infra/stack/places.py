@@ -19,7 +19,7 @@ PROJECT = Path(__file__).parents[2]
 _LONGEST_SOCKET = 97
 """Bytes: the system takes 107, and supervisord adds a number while it starts."""
 
-PORTS: Mapping[str, int] = {"prefect": 4200, "mlflow": 5000, "metrics": 9464, "postgres": 0, "s3": 0}
+PORTS: Mapping[str, int] = {"prefect": 4200, "mlflow": 5000, "metrics": 9464, "pages": 8480, "postgres": 0, "s3": 0}
 """The port that each server would like to have; 0 stands for any that is free."""
 
 

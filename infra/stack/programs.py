@@ -56,6 +56,7 @@ def team_environment(places: Places, memory: Memory, s3: Mapping[str, str]) -> d
         "EQN_HOME": str(places.home),
         "EQN_STORE": f"s3://{BUCKET}/releases",
         "EQN_INBOX": f"s3://{BUCKET}/inbox",
+        "EQN_PAGES_URL": address_of("pages", memory),
         "EQN_TRACKING_URI": mlflow,
         "MLFLOW_TRACKING_URI": mlflow,
         "PREFECT_API_URL": f"{address_of('prefect', memory)}/api",
@@ -85,7 +86,8 @@ def programs_of(
         "postgres": _postgres(postgres, postgres_user, memory),
         "prefect": _prefect(places, memory, passwords["prefect"]),
         "mlflow": _mlflow(memory, passwords["mlflow"], s3),
-        "metrics": _metrics(memory, team),
+        "metrics": _served(("metrics", "serve"), memory.ports["metrics"], team),
+        "pages": _served(("release", "serve"), memory.ports["pages"], team),
         **{worker_of(pool): _worker(pool, limit, team) for pool, limit in POOLS.items()},
     }
 
@@ -166,9 +168,9 @@ def _mlflow(memory: Memory, password: str, s3: Mapping[str, str]) -> Program:
     )
 
 
-def _metrics(memory: Memory, team: Mapping[str, str]) -> Program:
-    port = str(memory.ports["metrics"])
-    return Program(command=(sys.executable, "-m", "eqn.cli", "metrics", "serve", "--port", port), environment=team)
+def _served(command: tuple[str, str], port: int, team: Mapping[str, str]) -> Program:
+    """Give a server of EQN itself."""
+    return Program(command=(sys.executable, "-m", "eqn.cli", *command, "--port", str(port)), environment=team)
 
 
 def _worker(pool: str, limit: int, team: Mapping[str, str]) -> Program:

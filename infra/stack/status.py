@@ -33,6 +33,7 @@ def status(places: Places) -> list[Part]:
         "prefect": address_of("prefect", memory) if memory.ports else "",
         "mlflow": address_of("mlflow", memory) if memory.ports else "",
         "metrics": f"{address_of('metrics', memory)}/metrics" if memory.ports else "",
+        "pages": address_of("pages", memory) if "pages" in memory.ports else "",  # not in stacks of earlier versions
         **{worker_of(pool): f"pool {pool}" for pool in POOLS},
     }
     parts = []

@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from eqn.errors import StoreUnavailable
 from infra.stack import health, postgres, storage, supervision
@@ -51,7 +52,7 @@ def up(places: Places, *, wanted_ports: Mapping[str, int], say: Say) -> Memory:
         remember(places, memory)
         _start_servers(places, memory, say)
         _deploy(places, memory, say)
-        last = ["metrics", *(worker_of(pool) for pool in POOLS)]
+        last = ["metrics", "pages", *(worker_of(pool) for pool in POOLS)]
         supervision.start_programs(places, last)
         _await(places, memory, last, say)
         return memory
@@ -175,4 +176,5 @@ def _all_at_once(actions: Sequence[Callable[[], None]]) -> None:
 
 def _shell(environment: Mapping[str, str]) -> str:
     lines = [f"export {name}={shlex.quote(value)}" for name, value in environment.items()]
+    lines.append(f'export PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH"')
     return "\n".join(["# Lets this shell use EQN's stack. It holds keys: for its owner only.", *lines, ""])

@@ -186,3 +186,16 @@ def test_no_texts_are_no_work(whole: Package) -> None:
     """An empty list gives no blocks."""
     back_end = BackEnd("fp32", whole, threads=1)
     assert back_end.start(back_end.encode([])) == []
+
+
+def test_the_pooled_vectors_are_what_the_head_reads(whole: Package, texts: list[str]) -> None:
+    """Each text's own, in the caller's order: the package's head makes its intensities of them."""
+    from eqn.model.package import load_network
+
+    back_end = BackEnd("fp32", whole)
+    network, _ = load_network(whole)
+
+    with torch.inference_mode():
+        found = network.intensities(network.head(torch.from_numpy(back_end.pooled(texts)))).numpy()
+
+    assert found == pytest.approx(scores_of(back_end, texts), abs=1e-6)

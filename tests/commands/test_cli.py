@@ -64,7 +64,8 @@ def test_every_command_is_here() -> None:
         *("annotate", "data corrected", "data fetch", "data show", "data votes", "evaluate", "import-checkpoint"),
         *("metrics serve", "metrics show", "models list", "models rollback", "promote", "quality label-issues"),
         *("release drift", "release export", "release gc", "release list", "release path", "release reconcile"),
-        *("release report", "release show", "release verify", "store doctor", "store put", "train", "validate"),
+        *("release report", "release serve", "release show", "release verify", "store doctor", "store put", "train"),
+        "validate",
     ]
 
 

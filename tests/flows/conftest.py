@@ -41,5 +41,5 @@ def broken_corpus(tmp_path: Path) -> Path:
 
 def _isolate(patch: pytest.MonkeyPatch, home: Path) -> None:
     patch.setenv("EQN_HOME", str(home))
-    for name in ("EQN_GOEMOTIONS", "EQN_INBOX", "EQN_STORE", "EQN_TRACKING_URI", "PREFECT_API_URL"):
+    for name in ("EQN_GOEMOTIONS", "EQN_INBOX", "EQN_PAGES_URL", "EQN_STORE", "EQN_TRACKING_URI", "PREFECT_API_URL"):
         patch.delenv(name, raising=False)

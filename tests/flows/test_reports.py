@@ -132,3 +132,42 @@ def test_a_release_shows_its_data_and_its_page(home: Settings) -> None:
     assert "<code>s3://eqn/releases/inbox/files</code>" in shown
     assert "<code>0a1b</code>" in shown
     assert '<a href="https://p.example/2/index.html">' in shown
+
+
+def test_without_a_page_server_there_is_no_link(home: Settings) -> None:
+    """Addresses of a bucket or a disk, to copy."""
+    place_of_docs = str(home.data_docs / "corpus-0a" / "index.html")
+    show_release(ReleaseRef("inbox", 3, "s3://eqn/releases/inbox/files/0a1b", 10, 1), page="s3://eqn/p/index.html")
+    show_validation(Validation("corpus", "0a", 2, 9, (), place_of_docs), key="some-validation")
+
+    for shown, address in (
+        (_data("release-inbox"), "s3://eqn/p/index.html"),
+        (_data("some-validation"), place_of_docs),
+    ):
+        assert f"<code>{address}</code>" in _html(shown)
+        assert "<a " not in _html(shown)
+
+
+def test_with_a_page_server_pages_and_data_docs_are_links(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside the addresses, which other machines can read."""
+    monkeypatch.setenv("EQN_PAGES_URL", "http://127.0.0.1:8480/")
+    place_of_docs = str(home.data_docs / "a corpus-0a" / "index.html")
+    show_release(ReleaseRef("inbox", 3, "s3://eqn/releases/inbox/files/0a1b", 10, 1), page="s3://eqn/p/index.html")
+    show_validation(Validation("corpus", "0a", 2, 9, (), place_of_docs), key="some-validation")
+
+    release, validation = _html(_data("release-inbox")), _html(_data("some-validation"))
+    assert '<a href="http://127.0.0.1:8480/inbox/reports/3/index.html">' in release
+    assert '<a href="http://127.0.0.1:8480/inbox/files/0a1b/quality/index.html">' in release
+    assert "<code>s3://eqn/p/index.html</code>" in release
+    assert '<a href="http://127.0.0.1:8480/data_docs/a%20corpus-0a/index.html">' in validation
+    assert f"<code>{place_of_docs}</code>" in validation
+
+
+def test_a_report_that_no_server_has_is_no_link(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor is the page of a release for which none could be made."""
+    monkeypatch.setenv("EQN_PAGES_URL", "http://127.0.0.1:8480")
+    show_validation(Validation("corpus", "0a", 2, 9, (), "/elsewhere/index.html"), key="some-validation")
+    show_release(ReleaseRef("inbox", 3, "s3://eqn/releases/inbox/files/0a1b", 10, 1))
+
+    assert "<a " not in _html(_data("some-validation"))
+    assert "reports/3" not in _html(_data("release-inbox"))

@@ -23,7 +23,7 @@ command = [sys.executable, "-m", "infra.stack"]
 signal.signal(signal.SIGTERM, lambda *_: sys.exit())
 try:
     if os.getppid() == int(parent):             # it may have ended before that call
-        free = [f"--{server}-port=0" for server in ("prefect", "mlflow", "metrics")]
+        free = [f"--{server}-port=0" for server in ("prefect", "mlflow", "metrics", "pages")]
         done = subprocess.run([*command, "up", *free], cwd=root, check=False)
         if done.returncode == 0:
             print("ready", flush=True)
@@ -57,7 +57,16 @@ def call(home: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
 
 def own_environment(home: Path) -> dict[str, str]:
     """Give this process' environment, led to `home` and to nothing else."""
-    foreign = ("AWS_", "PREFECT_", "MLFLOW_", "EQN_STORE", "EQN_INBOX", "EQN_TRACKING_URI", "EQN_GOEMOTIONS")
+    foreign = (
+        "AWS_",
+        "PREFECT_",
+        "MLFLOW_",
+        "EQN_STORE",
+        "EQN_INBOX",
+        "EQN_PAGES",
+        "EQN_TRACKING_URI",
+        "EQN_GOEMOTIONS",
+    )
     kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     return kept | {"EQN_HOME": str(home)}
 
@@ -93,7 +102,9 @@ def stack() -> Iterator[RunningStack]:
             pytest.fail(f"the stack did not start:\n{said}", pytrace=False)
         file = home / "stack" / "environment"
         variables = re.findall(r"^export (\w+)=(.*)$", file.read_text("utf-8"), re.MULTILINE)
-        yield RunningStack(home, own_environment(home) | {name: shlex.split(value)[0] for name, value in variables})
+        yield RunningStack(
+            home, own_environment(home) | {name: shlex.split(value)[0] for name, value in variables if name != "PATH"}
+        )
     finally:
         guard.terminate()
         guard.communicate(timeout=180)

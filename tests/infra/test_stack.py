@@ -20,7 +20,7 @@ from tests.infra.running_stack import ROOT, RunningStack
 
 pytestmark = pytest.mark.stack
 
-PROGRAMS = {"postgres", "prefect", "mlflow", "metrics", "worker-cpu", "worker-gpu"}
+PROGRAMS = {"postgres", "prefect", "mlflow", "metrics", "pages", "worker-cpu", "worker-gpu"}
 DAEMONS = ("mon", "osd", "rgw")
 VARIABLE = [sys.executable, "-m", "prefect", "variable"]
 
@@ -34,6 +34,8 @@ def test_after_a_start_everything_is_up(stack: RunningStack) -> None:
     assert {name: part["state"] for name, part in parts.items()} == dict.fromkeys(PROGRAMS | {"s3"}, "up")
     assert b"MLflow" in _read(parts["mlflow"]["address"])
     assert b"Prefect" in _read(parts["prefect"]["address"])
+    assert b"<title>Releases</title>" in _read(parts["pages"]["address"])
+    assert stack.environment["EQN_PAGES_URL"] == parts["pages"]["address"]
 
 
 def test_the_environment_leads_to_the_stack(stack: RunningStack) -> None:

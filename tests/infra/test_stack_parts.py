@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 
 from eqn.errors import UsageError
+from infra.stack.__main__ import _page
 from infra.stack.places import Places, free_port, recall, remember, write_private
 from infra.stack.processes import PROGRAM, STACK, end_marked, is_alive, marked
 from infra.stack.programs import Program, programs_of, team_environment
+from infra.stack.status import status
 from infra.stack.supervision import configure
 from tests.infra.running_stack import ROOT, call
 
@@ -32,7 +34,7 @@ def places(tmp_path: Path) -> Places:
 @pytest.fixture
 def programs(places: Places) -> dict[str, Program]:
     memory = recall(places)
-    memory.ports = {"prefect": 4200, "mlflow": 5000, "metrics": 9464, "postgres": 5432, "s3": 9000}
+    memory.ports = {"prefect": 4200, "mlflow": 5000, "metrics": 9464, "pages": 8480, "postgres": 5432, "s3": 9000}
     return programs_of(places, memory, s3=S3, passwords=PASSWORDS, postgres=Path("/usr/bin"), postgres_user="postgres")
 
 
@@ -83,12 +85,13 @@ def test_a_changed_environment_looks_changed_to_supervisord(places: Places, prog
 
 def test_the_team_uses_the_stack_and_nothing_of_its_passwords(places: Places) -> None:
     memory = recall(places)
-    memory.ports = {"prefect": 4321, "mlflow": 5432}
+    memory.ports = {"prefect": 4321, "mlflow": 5432, "pages": 8485}
 
     variables = team_environment(places, memory, S3)
 
     assert variables["PREFECT_API_URL"] == "http://127.0.0.1:4321/api"
     assert variables["EQN_TRACKING_URI"] == variables["MLFLOW_TRACKING_URI"] == "http://127.0.0.1:5432"
+    assert variables["EQN_PAGES_URL"] == "http://127.0.0.1:8485"
     assert S3.items() <= variables.items()
     assert "127.0.0.1" in variables["NO_PROXY"]
     assert [value for value in variables.values() if any(one in value for one in PASSWORDS.values())] == []
@@ -170,3 +173,23 @@ def test_without_a_stack_there_is_nothing_to_end(tmp_path: Path) -> None:
 def test_every_command_of_the_makefile_is_in_its_help() -> None:
     told = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert {"up", "status", "down", "deploy"} <= {line.split()[0] for line in told.splitlines()}
+
+
+def test_a_stack_of_an_earlier_version_has_no_page_server_yet(tmp_path: Path) -> None:
+    """Its status says so; the next start gives it a port."""
+    places = Places(tmp_path)
+    places.make()
+    memory = recall(places)
+    memory.ports = {"prefect": 1, "mlflow": 1, "metrics": 1, "postgres": 1, "s3": 1}
+    remember(places, memory)
+
+    parts = {part.name: part for part in status(places)}
+    assert (parts["pages"].state, parts["pages"].address) == ("down", "")
+
+
+def test_the_page_of_the_stack_leads_to_every_page(places: Places) -> None:
+    memory = recall(places)
+    memory.ports = {"prefect": 4200, "mlflow": 5000, "metrics": 9464, "pages": 8480}
+
+    told = _page(places, memory)
+    assert [port for port in memory.ports.values() if f"http://127.0.0.1:{port}" not in told] == []

@@ -19,6 +19,7 @@ from eqn.emotions import EMOTIONS
 from eqn.pages.publish import publish_page
 from eqn.release.manifest import CARD, FileEntry, InputEntry, Manifest, content_digest, files_key, manifest_key
 from eqn.store.directory import DirectoryStore
+from eqn.store.interface import ObjectStore
 
 THRESHOLD = 0.3
 """From here on an intensity is a label in these releases."""
@@ -65,7 +66,7 @@ def annotated(rows: Sequence[Row], *, prefix: str = "", uncertainty: bool = Fals
 
 
 def write_release(
-    store: DirectoryStore,
+    store: ObjectStore,
     *inputs: Given,
     dataset: str = "letters",
     number: int = 1,

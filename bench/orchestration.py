@@ -203,7 +203,8 @@ class Bench:
             self._client.create_flow_from_name(annotate.name),
             self._name,
             work_pool_name=self._name,
-            path=str(ROOT),
+            # As in prefect.yaml; a path here would be copied for each run, environments and all.
+            pull_steps=[{"prefect.deployments.steps.set_working_directory": {"directory": str(ROOT)}}],
             entrypoint=_ENTRYPOINT,
         )
         return self

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
-from eqn.pages.links import link_to_page, link_to_release_docs, link_to_report
 from eqn.records import Decision, Drift, ModelRef, ReleaseRef, Validation
 from eqn.settings import load_settings
 
@@ -22,6 +21,8 @@ _TURNING = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 def show_validation(validation: Validation, *, key: str) -> None:
     """Publish the summary of a validation."""
+    from eqn.pages.links import link_to_report
+
     lines = [
         f"# {safe(validation.subject)}: {'passed' if validation.passed else 'refused'}",
         f"{validation.rows:,} rows, {validation.expectations} expectations, digest `{validation.digest}`",
@@ -89,6 +90,8 @@ def show_drift(drift: Drift) -> None:
 
 def show_release(release: ReleaseRef, *, page: str = "") -> None:
     """Publish where a release, its page and its Data Docs are, as links where a page server is known."""
+    from eqn.pages.links import link_to_page, link_to_release_docs
+
     settings = load_settings()
     done = "already published as" if release.already_published else "published as"
     folder, _, name = release.path.rstrip("/").rpartition("/")

@@ -88,7 +88,8 @@ class Listing:
 
 def list_page(shelves: list[Shelf], store: str) -> bytes:
     """Write the page that lists `shelves`; `store` is the store's name for people."""
-    return _rendered("index.html.j2", shelves=shelves, store=store)
+    count = sum(len(shelf.releases) + shelf.older for shelf in shelves)
+    return _rendered("index.html.j2", shelves=shelves, store=store, count=count)
 
 
 def message_page(title: str, sentence: str, *, todo: str = "") -> bytes:

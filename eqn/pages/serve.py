@@ -76,6 +76,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     server: _Server
     server_version, sys_version = "EQN", ""
+    default_request_version = "HTTP/1.0"  # what cannot be read is answered with a status as well
     timeout = _SECONDS
 
     def do_GET(self) -> None:

@@ -295,6 +295,7 @@ def test_many_releases_are_cut_to_the_newest(client: Client, store: DirectorySto
     listed = client.get("/").text
     assert listed.count("data-release=") == NEWEST
     assert "3 older releases" in listed
+    assert f"<h1>{NEWEST + 3} releases</h1>" in listed
     assert f"letters release {NEWEST + 3}<" in listed
 
 

@@ -7,13 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.infra.running_stack import stack
 from tests.pages.conftest import browser
-from tests.stack.team import SAMPLE, FlowRun, Team
+from tests.stack.team import CORPUS, FlowRun, Team
 
-__all__ = ["browser", "stack"]
-
-CORPUS = str(SAMPLE)
+__all__ = ["browser"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from eqn.settings import load_settings
 from eqn.store.interface import ObjectStore, open_store
 
 ROOT = Path(__file__).parents[2]
-SAMPLE = ROOT / "eqn" / "corpus" / "sample_data"
+CORPUS = str(ROOT / "eqn" / "corpus" / "sample_data")
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
@@ -155,12 +155,9 @@ class Team:
         """Count the parts that lie in the store, published or not."""
         return sum("/data/part-" in key for key in self.store.list(f"{dataset}/files"))
 
-    def begun(self, dataset: str, *, seconds: float = 120) -> None:
+    def begun(self, dataset: str) -> None:
         """Wait until the first part of an annotation lies in the store."""
-        deadline = time.monotonic() + seconds
-        while not self.parts(dataset):
-            assert time.monotonic() < deadline, "no part was written"
-            time.sleep(0.05)
+        self.until(lambda: bool(self.parts(dataset)), "no part was written")
 
     def latest(self, dataset: str) -> Manifest | None:
         """Give what a reader takes for the latest release, after comparing its bytes."""
@@ -179,30 +176,31 @@ class Team:
 
         return {one.name: one.pid for one in look(places_of(load_settings())) if one.state == "RUNNING"}
 
-    def order(self, *words: str) -> None:
-        """Tell supervisord to start or stop a program."""
-        from infra.stack.places import places_of
-
-        configuration = places_of(load_settings()).supervisor / "configuration.ini"
-        done = self.command("supervisor.supervisorctl", "-c", str(configuration), *words)
-        assert "ERROR" not in done.stdout, done.stdout
-
     @contextlib.contextmanager
     def without(self, program: str) -> Iterator[None]:
         """Keep a program down."""
-        self.order("stop", program)
+        from infra.stack.places import places_of
+        from infra.stack.supervision import _orders
+
+        supervisor = _orders(places_of(load_settings()))
+        supervisor.stopProcess(program)
+        assert program not in self.programs()
         try:
             yield
         finally:
-            self.order("start", program)
+            supervisor.startProcess(program)
             self.healthy()
 
-    def back(self, program: str, before: int, *, seconds: float = 120) -> None:
+    def back(self, program: str, before: int) -> None:
         """Wait until supervisord has started a program anew."""
+        self.until(lambda: self.programs().get(program) not in {None, before}, f"{program} did not come back")
+
+    def until(self, met: Callable[[], bool], otherwise: str, *, seconds: float = 120) -> None:
+        """Wait until something is the case; `otherwise` says what it means that it never is."""
         deadline = time.monotonic() + seconds
-        while self.programs().get(program) in {None, before}:
-            assert time.monotonic() < deadline, f"{program} did not come back"
-            time.sleep(0.5)
+        while not met():
+            assert time.monotonic() < deadline, otherwise
+            time.sleep(0.05)
 
     def healthy(self, *, seconds: float = 120) -> None:
         """Wait until the stack's own status is content."""

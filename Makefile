@@ -9,7 +9,7 @@ export DO_NOT_TRACK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help install run ui up status down deploy test test-stack test-model lint clean
+.PHONY: help install run ui up status down deploy test test-stack test-team test-model lint clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -61,6 +61,10 @@ $(VENV)/.installed-stack: $(STAMP)
 test-stack: $(VENV)/.installed-stack  ## the tests against real servers, and the long ones on races, crashes and faults
 	@infra/services/prepare.sh
 	@$(BIN)/python -m pytest -m stack
+
+test-team: $(VENV)/.installed-stack  ## the tests of a team's servers, workers and pages as `make up` starts them
+	@infra/services/prepare.sh
+	@$(BIN)/python -m pytest -m team
 
 test-model: $(STAMP)  ## how a trained model behaves (the champion; another: EQN_MODEL=a package, a version or an alias)
 	@$(BIN)/python -m pytest -m behaviour tests/model/behaviour

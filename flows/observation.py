@@ -1,6 +1,8 @@
 """Observation: a flow run's log lines and figures carry its id and end with its outcome."""
 
+import atexit
 import contextlib
+import gc
 import logging
 from collections.abc import Iterator
 
@@ -22,6 +24,7 @@ def observed_run(flow: str, dataset: str = "") -> Iterator[None]:
     if by_worker:  # Prefect logs the error after this has ended, and then the process ends
         for name in RUN_LOGGERS:
             logging.getLogger(name).addFilter(without_users_traceback)
+        atexit.register(gc.freeze)  # the last collections, over all that Prefect holds, would take two seconds
     configure_logging("info" if by_worker else "warning")  # a person who started it reads the flow's own lines
     with observed(load_settings(), flow=flow, dataset=dataset, run_id=prefect.runtime.flow_run.id or ""):
         yield

@@ -40,7 +40,8 @@ def serve(
                 sys.stdout.flush()
             else:
                 people.print(served, highlight=False, soft_wrap=True)
-            thread.join()
+            while thread.is_alive():  # a wait without an end may not hear a signal that came just before it
+                thread.join(timeout=0.5)
     except KeyboardInterrupt:  # how a person ends it
         return
 

@@ -46,7 +46,14 @@ _UNAVAILABLE = (
     "readonly database",
     "disk I/O error",
 )
-
+_REASONS = {
+    "Connection refused": "nothing listens there.",
+    "timed out": "no answer came in time.",
+    "Failed to resolve": "no machine has that name.",
+    "Connection reset": "the connection was cut.",
+    "Connection aborted": "the connection was cut.",
+}
+"""What libraries say of a server, and what it means."""
 
 _PASSWORD = re.compile(r"(//[^/@:\s]*):[^/@\s]*@")
 
@@ -154,7 +161,7 @@ def _in_our_words(error: Exception, address: str) -> EqnError | None:
         )
     if any(words in text for words in _UNAVAILABLE) or code == "TEMPORARILY_UNAVAILABLE" or _is_network(error):
         return StoreUnavailable(
-            f"MLflow at {address} cannot be reached: {_first_line(text)}",
+            f"MLflow at {address} cannot be reached: {_why(text)}",
             todo="Start the server or correct EQN_TRACKING_URI; without it EQN tracks in its state folder.",
         )
     return None
@@ -164,6 +171,11 @@ def _is_network(error: Exception) -> bool:
     from requests import RequestException
 
     return isinstance(error, RequestException | ConnectionError | TimeoutError)
+
+
+def _why(text: str) -> str:
+    """Give the reason in a few words where one is known; what libraries wrap around it helps nobody."""
+    return next((words for sign, words in _REASONS.items() if sign in text), _first_line(text))
 
 
 def _first_line(text: str) -> str:

@@ -21,4 +21,5 @@ def down(places: Places) -> bool:
         postgres.end_left_over(memory)
         end_marked(seconds=10.0, **{STACK: memory.identity})
         storage.end(places)
+        places.clear_scratch()
     return True

@@ -5,6 +5,7 @@ import dataclasses
 import fcntl
 import json
 import os
+import shutil
 import socket
 import uuid
 from collections.abc import Iterator, Mapping
@@ -76,6 +77,16 @@ class Places:
         return self.root / "supervisor"
 
     @property
+    def scratch(self) -> Path:
+        """Temporary files of the workers: a killed run leaves its environment in one, keys included."""
+        return self.root / "scratch"
+
+    def clear_scratch(self) -> None:
+        """Remove what runs have left; none is under way."""
+        shutil.rmtree(self.scratch, ignore_errors=True)
+        self.scratch.mkdir(mode=0o700)
+
+    @property
     def socket(self) -> Path:
         """Where supervisord takes orders, from its owner only."""
         return self.root / "socket"
@@ -98,7 +109,7 @@ class Places:
             )
         self.root.mkdir(parents=True, exist_ok=True)
         self.root.chmod(0o711)  # PostgreSQL's user walks through it
-        for private in (self.secrets, self.logs, self.prefect, self.s3, self.supervisor):
+        for private in (self.secrets, self.logs, self.prefect, self.s3, self.supervisor, self.scratch):
             private.mkdir(mode=0o700, exist_ok=True)
             private.chmod(0o700)
 

@@ -88,7 +88,7 @@ def programs_of(
         "mlflow": _mlflow(memory, passwords["mlflow"], s3),
         "metrics": _served(("metrics", "serve"), memory.ports["metrics"], team),
         "pages": _served(("release", "serve"), memory.ports["pages"], team),
-        **{worker_of(pool): _worker(pool, limit, team) for pool, limit in POOLS.items()},
+        **{worker_of(pool): _worker(pool, limit, team, places.scratch) for pool, limit in POOLS.items()},
     }
 
 
@@ -173,7 +173,7 @@ def _served(command: tuple[str, str], port: int, team: Mapping[str, str]) -> Pro
     return Program(command=(sys.executable, "-m", "eqn.cli", *command, "--port", str(port)), environment=team)
 
 
-def _worker(pool: str, limit: int, team: Mapping[str, str]) -> Program:
+def _worker(pool: str, limit: int, team: Mapping[str, str], scratch: Path) -> Program:
     return Program(
         command=(
             *(sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--name", pool, "--type", "process"),
@@ -181,6 +181,7 @@ def _worker(pool: str, limit: int, team: Mapping[str, str]) -> Program:
         ),
         environment={
             **team,
+            "TMPDIR": str(scratch),
             "PREFECT_WORKER_HEARTBEAT_SECONDS": str(_SECONDS_BETWEEN_WORKERS_HEARTBEATS),
             "PREFECT_WORKER_QUERY_SECONDS": str(_SECONDS_BETWEEN_QUERIES),
         },

@@ -60,6 +60,9 @@ childlogdir = {_plain(places.logs)}
 file = {_plain(places.socket)}
 chmod = 0700
 
+[supervisorctl]
+serverurl = {_plain(f"unix://{places.socket}")}
+
 [rpcinterface:supervisor]
 supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
 """,

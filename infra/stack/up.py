@@ -47,6 +47,7 @@ def up(places: Places, *, wanted_ports: Mapping[str, int], say: Say) -> Memory:
         memory = recall(places)
         if not supervision.is_running(places, memory):
             _end_left_over(memory)
+            places.clear_scratch()
         _choose_ports(places, memory, wanted_ports)
         memory.goemotions = os.environ.get("EQN_GOEMOTIONS", memory.goemotions)
         remember(places, memory)

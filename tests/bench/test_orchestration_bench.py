@@ -53,7 +53,7 @@ def test_json_and_tables_hold_every_figure(report: Report) -> None:
     assert all(len({row.count("|") for row in markdown(rows).splitlines()}) == 1 for rows in tables.values())
 
 
-@pytest.mark.stack
+@pytest.mark.team
 def test_it_runs(tmp_path: Path, package: Path) -> None:
     """A round of a few rows, with a Prefect server and a worker of its own: the same release both ways."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "EQN_"))}

@@ -268,7 +268,7 @@ def asked(team: Team) -> UUID:
     return run
 
 
-@pytest.mark.stack
+@pytest.mark.team
 @pytest.mark.timeout(1800)
 def test_a_no_keeps_the_champion_for_good(team: Team, asked: UUID) -> None:
     """The run waits with the comparison in its form; after a no, later runs neither train nor ask again."""
@@ -288,7 +288,7 @@ def test_a_no_keeps_the_champion_for_good(team: Team, asked: UUID) -> None:
     assert (answer["promote"], answer["who"], answer["why"]) == (False, "Ada", "sounds wrong")
 
 
-@pytest.mark.stack
+@pytest.mark.team
 @pytest.mark.timeout(1800)
 def test_a_yes_promotes_the_challenger_that_was_shown(team: Team, asked: UUID) -> None:
     """Started again from its first line, the run trains nothing, judges the same version, and tells of the champion."""
@@ -303,7 +303,7 @@ def test_a_yes_promotes_the_challenger_that_was_shown(team: Team, asked: UUID) -
     assert [(change["version"], change["previous"]) for change in team.changes()] == [(3, 1)]
 
 
-@pytest.mark.stack
+@pytest.mark.team
 @pytest.mark.timeout(1800)
 def test_an_answer_does_not_count_for_another_champion(team: Team, asked: UUID) -> None:
     """Somebody else was promoted while the run waited: it asks anew about the new pair, and then does what is said."""

@@ -37,7 +37,7 @@ from eqn.training.run import Order, train
 from flows.events import tell_decision, tell_drift
 from tests.flows.serving import Receiver, Team, receiver, team_in, until
 
-pytestmark = pytest.mark.stack
+pytestmark = pytest.mark.team
 
 TICKS = 20
 DROPS = 8

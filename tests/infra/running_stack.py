@@ -68,7 +68,7 @@ def own_environment(home: Path) -> dict[str, str]:
         "EQN_GOEMOTIONS",
     )
     kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-    return kept | {"EQN_HOME": str(home)}
+    return kept | {"EQN_HOME": str(home), "OMP_NUM_THREADS": "1"}  # tiny networks wait for a second thread
 
 
 def require_packages() -> None:

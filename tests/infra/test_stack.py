@@ -18,7 +18,7 @@ from infra.stack.processes import STACK, is_alive, marked
 from infra.stack.supervision import look, pid_of
 from tests.infra.running_stack import ROOT, RunningStack
 
-pytestmark = pytest.mark.stack
+pytestmark = pytest.mark.team
 
 PROGRAMS = {"postgres", "prefect", "mlflow", "metrics", "pages", "worker-cpu", "worker-gpu"}
 DAEMONS = ("mon", "osd", "rgw")

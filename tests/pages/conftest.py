@@ -183,7 +183,7 @@ def _unavailable(why: str) -> None:
     pytest.skip(f"NOT RUN: {why}")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # two open ones in a thread meet in the same event loop
 def browser() -> Iterator[Any]:
     """A Chromium without a window."""
     try:

@@ -17,7 +17,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     for item in items:
         if item.path.is_relative_to(here):
-            item.add_marker(pytest.mark.stack)
+            item.add_marker(pytest.mark.team)
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from eqn.corpus.contract import ID_COLUMN, LABELS_COLUMN, TEXT_COLUMN
 from eqn.drift.profile import Profile, Profiler
 from eqn.emotions import EMOTIONS
 from eqn.errors import ArtifactRefused
+from eqn.release.catalog import published_file
 from eqn.release.manifest import InputEntry, Manifest
 from eqn.store.interface import ObjectStore
 
@@ -69,20 +70,12 @@ def profile_of_inputs(store: ObjectStore, manifest: Manifest, inputs: tuple[Inpu
 
 def _tables(store: ObjectStore, manifest: Manifest, inputs: tuple[InputEntry, ...]) -> Iterator["pa.Table"]:
     for name in (part for entry in inputs for part in entry.parts):
-        key, expected = f"{manifest.path}/{name}", manifest.files[name]
-        try:
-            content = store.get(key)
-        except KeyError:
-            content = b""
-        if hashlib.sha256(content).hexdigest() != expected.sha256:
-            raise ArtifactRefused(
-                f"expected to read {store.address(key)}, which is not as it was published.",
-                todo="Run `eqn release verify` and restore what it names.",
-            )
+        content = published_file(store, manifest, name, to="read")
         try:
             yield parquet_table(content).select(list(_COLUMNS))
         except (OSError, ValueError, KeyError) as error:
-            raise ArtifactRefused(f"expected annotated rows in {store.address(key)}; it has none: {error}") from error
+            where = store.address(f"{manifest.path}/{name}")
+            raise ArtifactRefused(f"expected annotated rows in {where}; it has none: {error}") from error
 
 
 def _digest(manifest: Manifest) -> str:

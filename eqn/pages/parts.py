@@ -1,7 +1,6 @@
 """The files of a release for a page: one part after the other, each held against the manifest first."""
 
 import dataclasses
-import hashlib
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from eqn.corpus.contract import LABELS_COLUMN
 from eqn.corpus.quarantine import quarantine_schema
 from eqn.emotions import EMOTIONS, INDEX
 from eqn.errors import ArtifactRefused
+from eqn.release.catalog import published_file
 from eqn.release.manifest import Manifest
 from eqn.store.interface import ObjectStore
 
@@ -72,22 +72,15 @@ def label_flags(table: "pa.Table") -> NDArray[np.bool_]:
 
 
 def _table(store: ObjectStore, manifest: Manifest, name: str, schema: "pa.Schema") -> "pa.Table":
-    entry, key = manifest.files[name], f"{manifest.path}/{name}"
-    try:
-        content = store.get(key)
-    except KeyError:
-        content = b""
-    if (len(content), hashlib.sha256(content).hexdigest()) != (entry.bytes, entry.sha256):
-        raise ArtifactRefused(
-            f"expected to read {store.address(key)}, which is not as it was published.",
-            todo="Run `eqn release verify` and restore what it names.",
-        )
+    content = published_file(store, manifest, name, to="read")
     try:
         table = parquet_table(content).select(schema.names).cast(schema)
         table.validate(full=True)
         _check_labels(table)
     except (OSError, ValueError, KeyError) as error:
-        raise ArtifactRefused(f"expected rows of a release in {store.address(key)}; it has none: {error}") from error
+        raise ArtifactRefused(
+            f"expected rows of a release in {store.address(f'{manifest.path}/{name}')}; it has none: {error}"
+        ) from error
     return table
 
 

@@ -80,8 +80,8 @@ def find_job(store: ObjectStore, dataset: str, job: str, *, after: int = 0) -> M
     return None
 
 
-def published_file(store: ObjectStore, manifest: Manifest, name: str) -> bytes:
-    """Read one file of a release, to be carried over.
+def published_file(store: ObjectStore, manifest: Manifest, name: str, *, to: str = "carry over") -> bytes:
+    """Read one file of a release; `to` says what for.
 
     Raises:
         ArtifactRefused: it is not as it was published.
@@ -93,15 +93,15 @@ def published_file(store: ObjectStore, manifest: Manifest, name: str) -> bytes:
     except KeyError:
         content = b""
     if hashlib.sha256(content).hexdigest() != manifest.files[name].sha256:
-        raise not_as_published(store, key)
+        raise not_as_published(store, key, to=to)
     return content
 
 
-def not_as_published(store: ObjectStore, key: str) -> ArtifactRefused:
-    """Give the error of a file that is to be carried over and is gone, or not as it was published."""
+def not_as_published(store: ObjectStore, key: str, *, to: str = "carry over") -> ArtifactRefused:
+    """Give the error of a file that is gone, or not as it was published; `to` says what it was wanted for."""
     return ArtifactRefused(
-        f"expected to carry over {store.address(key)}, which is not as it was published.",
-        todo="Run `eqn release verify` on the latest release and restore what it names.",
+        f"expected to {to} {store.address(key)}, which is not as it was published.",
+        todo="Run `eqn release verify` on its release and restore what it names.",
     )
 
 

@@ -30,6 +30,7 @@ from eqn.annotation.shards import parquet_table
 from eqn.corpus.contract import TEXT_COLUMN
 from eqn.emotions import EMOTIONS, INDEX
 from eqn.errors import ArtifactRefused, UsageError
+from eqn.release.catalog import published_file
 from eqn.release.manifest import Manifest
 from eqn.store.directory import storage_errors
 from eqn.store.interface import ObjectStore
@@ -258,22 +259,15 @@ def _json_value(value: Any) -> Any:
 
 
 def _verified_part(store: ObjectStore, manifest: Manifest, name: str) -> "pa.Table":
-    entry, key = manifest.files[name], f"{manifest.path}/{name}"
-    try:
-        content = store.get(key)
-    except KeyError:
-        content = b""
-    if (len(content), hashlib.sha256(content).hexdigest()) != (entry.bytes, entry.sha256):
-        raise ArtifactRefused(
-            f"expected to export {store.address(key)}, which is not as it was published.",
-            todo="Run `eqn release verify` and restore what it names.",
-        )
+    content = published_file(store, manifest, name, to="export")
     try:
         table = parquet_table(content)
         table.validate(full=True)
         _check_columns(table.schema, _schema(manifest))
     except (OSError, ValueError, KeyError) as error:
-        raise ArtifactRefused(f"expected annotated rows in {store.address(key)}; it has none: {error}") from error
+        raise ArtifactRefused(
+            f"expected annotated rows in {store.address(f'{manifest.path}/{name}')}; it has none: {error}"
+        ) from error
     return table
 
 

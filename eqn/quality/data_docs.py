@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import errno
 import html
+import itertools
 import json
 import re
 import tempfile
@@ -33,8 +34,9 @@ _BEACON = re.compile(r"https://great-expectations-web-assets\.[^\"'()\s]*")
 def replacing(docs: Path) -> Iterator[Path]:
     """Give an empty folder that replaces `docs` when the block ends well; otherwise `docs` stays as it was.
 
-    Between the two renames of the exchange there is an instant without `docs`. A crash in just that instant leaves the
-    old folder beside it, and the next validation builds a new one.
+    A report that says the same stays as well: another process may have put it there, and may be reading its pages. Of
+    any other there is an instant without `docs`, between the two renames of the exchange. A crash in just that instant
+    leaves the old folder beside it, and the next validation builds a new one.
 
     Raises:
         StorageFull: there is no space for the report.
@@ -46,17 +48,36 @@ def replacing(docs: Path) -> Iterator[Path]:
             fresh = Path(beside, "fresh")  # not `beside` itself, which only its owner may enter
             fresh.mkdir()
             yield fresh
-            with contextlib.suppress(FileNotFoundError):
-                docs.rename(Path(beside, "old"))
-            # Where another process put its own report in that instant, that one is as good: it is of the same rows.
-            if not docs.exists():
-                fresh.rename(docs)
+            for attempt in itertools.count():
+                if _put(fresh, docs) or _says_the_same(docs, fresh):
+                    break
+                with contextlib.suppress(FileNotFoundError):
+                    docs.rename(Path(beside, f"old-{attempt}"))
     except OSError as error:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
             raise StorageFull(
                 f"there is no space left for the report {docs}.", todo="Free some space; rerun."
             ) from error
         raise
+
+
+def _put(fresh: Path, docs: Path) -> bool:
+    """Rename `fresh` to `docs` unless something stands there; tell whether it was done."""
+    try:
+        fresh.rename(docs)
+    except OSError as error:
+        if error.errno in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}:
+            return False
+        raise
+    return True
+
+
+def _says_the_same(docs: Path, fresh: Path) -> bool:
+    """Tell whether the report in `docs` is a readable one of the same outcome, under the same rules, as `fresh`."""
+    there, new = load_validation(docs), load_validation(fresh)
+    if there is None or new is None:
+        return False
+    return dataclasses.replace(there, data_docs="") == dataclasses.replace(new, data_docs="")
 
 
 def tidy(site: Path) -> None:

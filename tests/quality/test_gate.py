@@ -1,9 +1,11 @@
 """The gate: what it leaves on disk, what it never shows, and what it stops."""
 
+import concurrent.futures
 import dataclasses
 import errno
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -14,7 +16,7 @@ import pytest
 from eqn.corpus.goemotions import Corpus
 from eqn.errors import DataRefused, EqnError, StorageFull
 from eqn.quality import data_docs
-from eqn.quality.data_docs import replacing, tidy
+from eqn.quality.data_docs import replacing, save_validation, tidy
 from eqn.quality.gate import InboxRow, _validate, load_validation, require, validate_corpus, validate_inbox
 from eqn.quality.inbox_tables import inbox_tables
 from eqn.quality.suites import inbox_suite
@@ -270,6 +272,43 @@ def test_an_expectation_that_cannot_be_evaluated_leaves_the_old_report(check_inb
 
     assert failed.value.faults == ("a text has at most 100,000 characters",)
     assert contents(tmp_path / "docs") == before
+    assert [path.name for path in tmp_path.iterdir()] == ["docs"]
+
+
+def _report(docs: Path, rows: int) -> None:
+    """Put a report on so many rows into the place of `docs`."""
+    with replacing(docs) as site:
+        (site / "index.html").write_text("<body>")
+        (site / f"{uuid.uuid4()}.html").write_text("a page of this run alone")
+        validation = Validation("inbox", "d", rows, expectations=1, findings=(), data_docs=str(docs / "index.html"))
+        save_validation(site, validation)
+
+
+def test_a_report_that_says_the_same_stays(tmp_path: Path) -> None:
+    """Its pages may be on their way into a release; one that says something else takes its place."""
+    docs = tmp_path / "docs"
+    _report(docs, rows=1)
+    before = contents(docs)
+
+    _report(docs, rows=1)
+    assert contents(docs) == before
+
+    _report(docs, rows=2)
+    assert not set(contents(docs).items()) & set(before.items())
+    assert [path.name for path in tmp_path.iterdir()] == ["docs"]
+
+
+def test_many_at_once_leave_one_whole_report(tmp_path: Path) -> None:
+    """Some say the same and some do not; none of them fails, and what stands at the end is one of theirs."""
+    docs = tmp_path / "docs"
+
+    with concurrent.futures.ThreadPoolExecutor(16) as threads:
+        done = [threads.submit(_report, docs, rows=number % 3) for number in range(400)]
+    for one in done:
+        one.result()
+
+    assert load_validation(docs) is not None
+    assert len(contents(docs)) == 3
     assert [path.name for path in tmp_path.iterdir()] == ["docs"]
 
 

@@ -38,7 +38,7 @@ def test_twenty_at_once_lose_no_row_and_publish_no_work_twice(
     assert done.returncode == 0, done.stderr
     ends = json.loads(done.stdout.splitlines()[-1])
     assert len(ends) == 20
-    assert all(end.isdigit() for end in ends), ends
+    assert all(end.isdigit() for end in ends), json.dumps(ends, indent=1)
 
     store = open_store(address)
     numbers = release_numbers(store, "inbox")

@@ -9,7 +9,7 @@ export DO_NOT_TRACK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help install run ui up status down deploy test test-stack test-team test-model lint clean
+.PHONY: help install run ui up status down deploy test test-stack test-team test-faults test-model lint clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -65,6 +65,10 @@ test-stack: $(VENV)/.installed-stack  ## the tests against real servers, and the
 test-team: $(VENV)/.installed-stack  ## the tests of a team's servers, workers and pages as `make up` starts them
 	@infra/services/prepare.sh
 	@$(BIN)/python -m pytest -m team
+
+test-faults: $(VENV)/.installed-stack  ## every promise of tests/faults/README.md as often as it says (hours), and their table
+	@infra/services/prepare.sh
+	@$(BIN)/python -m pytest -m promise
 
 test-model: $(STAMP)  ## how a trained model behaves (the champion; another: EQN_MODEL=a package, a version or an alias)
 	@$(BIN)/python -m pytest -m behaviour tests/model/behaviour

@@ -8,11 +8,15 @@ from pathlib import Path
 import pytest
 
 # One server of each kind for all tests: a fixture imported in two places would be two.
+from tests.faults.promises import Promises, Trials
 from tests.infra.running_stack import stack
 from tests.store.proxy import FaultProxy
 from tests.store.servers import Service, ceph_server, moto_server, moto_store
 
 __all__ = ["ceph_server", "moto_server", "moto_store", "stack"]
+
+
+_PROMISES = pytest.StashKey[Promises]()
 
 
 @pytest.fixture
@@ -22,13 +26,28 @@ def proxy(moto_server: Service) -> Iterator[FaultProxy]:
         yield between
 
 
+@pytest.fixture
+def trials(request: pytest.FixtureRequest) -> Trials:
+    """Count what a test tries, for the table of promises: trials(200, "races")."""
+    return request.config.stash[_PROMISES].trials_of(request.node)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--promise", type=int, action="append", help="run the tests of this row of tests/faults/README.md")
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    promises = config.stash[_PROMISES] = Promises()
+    config.pluginmanager.register(promises)
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("DO_NOT_TRACK", "1")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    rows = set(config.getoption("promise") or ())
+    if rows:
+        items[:] = [item for item in items if any(rows & {*mark.args} for mark in item.iter_markers("promise"))]
     needs = {
         "goemotions": ("EQN_GOEMOTIONS names no directory with the real GoEmotions splits", _goemotions),
         "gpu": ("there is no CUDA device", _cuda),

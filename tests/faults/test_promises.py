@@ -1,0 +1,79 @@
+"""The table of promises itself: what is counted, what is told of a failure, and what is told of a row without tests."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.faults import promises
+from tests.faults.promises import NOTHING, PROMISES, Promises, Tried, lines
+
+pytest_plugins = ["pytester"]
+
+_TESTS = """
+import pytest
+
+@pytest.mark.promise(7)
+@pytest.mark.parametrize("store", ["directory", "ceph"])
+def test_races(store, request):
+    request.config.pluginmanager.get_plugin("promises").trials_of(request.node)(200, "races")
+
+@pytest.mark.promise(7, 8)
+def test_case():
+    pass
+
+@pytest.mark.promise(9)
+def test_broken(request):
+    request.config.pluginmanager.get_plugin("promises").trials_of(request.node)(3, "silences")
+    assert 1 == 2, "the first line\\nthe second"
+
+@pytest.mark.promise(10)
+def test_not_here():
+    pytest.skip("NOT RUN: no such server")
+
+def test_of_no_promise():
+    pass
+"""
+
+
+def test_what_is_tried_is_counted_and_told(
+    pytester: pytest.Pytester, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Trials add up per store; a failure, a skip and a row without any test are told as what they are."""
+    kept = tmp_path / "build" / "faults.json"
+    monkeypatch.setattr(promises, "KEPT", kept)
+    pytester.makepyfile(test_sample=_TESTS)
+
+    class Registered:
+        def pytest_configure(self, config: pytest.Config) -> None:
+            config.addinivalue_line("markers", "promise(row): a row")
+            config.pluginmanager.register(Promises(), "promises")
+
+    pytester.inline_run(plugins=[Registered()]).assertoutcome(passed=4, failed=1, skipped=1)
+
+    table = lines(promises.read(kept))
+    assert table[7] == ("1 case, 200 races (ceph), 200 races (directory)", "3 tests passed")
+    assert table[8] == ("1 case", "1 test passed")
+    assert table[9][0] == "nothing"
+    assert table[9][1].startswith("1 FAILED: test_sample.py::test_broken")
+    assert table[10] == ("nothing", "NOT RUN: Skipped: NOT RUN: no such server")
+    assert table[11] == ("nothing", NOTHING)
+    assert {one["test"] for one in json.loads(kept.read_text())} == {
+        f"test_sample.py::test_{name}" for name in ("races[directory]", "races[ceph]", "case", "broken", "not_here")
+    }
+
+
+def test_a_later_run_replaces_what_was_kept_of_a_test_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(promises, "KEPT", tmp_path / "faults.json")
+    for names in (("one", "two"), ("two",)):
+        run = Promises()
+        run.tried = {name: Tried(name, (1,), "passed", trials=[(len(names), "reads", "")]) for name in names}
+        run.pytest_sessionfinish()
+
+    assert lines(promises.read(promises.KEPT))[1] == ("3 reads", "2 tests passed")
+
+
+def test_every_row_has_its_promise() -> None:
+    assert list(PROMISES) == list(range(1, 36))

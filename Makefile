@@ -9,7 +9,7 @@ export DO_NOT_TRACK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help install run ui up status down deploy test test-stack test-team test-faults test-model lint clean
+.PHONY: help install run ui up status down deploy test test-stack test-servers test-team test-faults test-model lint clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -58,12 +58,15 @@ $(VENV)/.installed-stack: $(STAMP)
 	@$(BIN)/python -m pip install --quiet --upgrade-strategy only-if-needed --constraint constraints.txt --editable '.[pipeline,dev,stack]'
 	@touch $@
 
-test-stack: $(VENV)/.installed-stack  ## the tests against real servers, and the long ones on races, crashes and faults
+test-stack: $(VENV)/.installed-stack  ## the tests against real servers, the long ones on races, crashes and faults, and a team's
 	@infra/services/prepare.sh
+	@echo "Two rows of tests at once, half an hour; each is printed when it ends."
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target --keep-going test-servers test-team
+
+test-servers: $(VENV)/.installed-stack
 	@$(BIN)/python -m pytest -m stack
 
-test-team: $(VENV)/.installed-stack  ## the tests of a team's servers, workers and pages as `make up` starts them
-	@infra/services/prepare.sh
+test-team: $(VENV)/.installed-stack  # of the servers, workers and pages of `make up`: mostly waiting
 	@$(BIN)/python -m pytest -m team
 
 test-faults: $(VENV)/.installed-stack  ## every promise of tests/faults/README.md as often as it says (hours), and their table

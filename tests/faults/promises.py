@@ -10,6 +10,7 @@ again, and prints the rows that it touched. `python -m tests.faults.table` write
 """
 
 import dataclasses
+import fcntl
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -118,9 +119,11 @@ class Promises:
         """Keep what was tried beside what earlier runs tried."""
         if not self.tried:
             return
-        kept = {tried.test: tried for tried in read(KEPT)} | self.tried
         KEPT.parent.mkdir(exist_ok=True)
-        KEPT.write_text(json.dumps([dataclasses.asdict(tried) for tried in kept.values()], indent=1), "utf-8")
+        with KEPT.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # `make test-stack` runs two at once
+            kept = {tried.test: tried for tried in read(KEPT)} | self.tried
+            KEPT.write_text(json.dumps([dataclasses.asdict(tried) for tried in kept.values()], indent=1), "utf-8")
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Print a line for each row that was touched."""

@@ -117,16 +117,23 @@ def safe(words: str, *, letters: int = _MOST_LETTERS) -> str:
 
 def place(address: str) -> str:
     """Give a link for an address that a browser opens, else the address to copy."""
-    if re.fullmatch(r"https?://[!-~]+", address) and not set(address) & set("<>()\"'`\\"):
+    if _opens(address):
         return f"<{address}>"
     return f"`{_LINE_ENDS.sub(' ', address).replace('`', '')}`"
+
+
+def _opens(address: str) -> bool:
+    """Tell whether a browser opens the address, and nothing in it ends a link in Markdown."""
+    return bool(re.fullmatch(r"https?://[!-~]+", address)) and not set(address) & set("<>()\"'`\\")
 
 
 def _linked(name: str, link: str, address: str) -> list[str]:
     """Give the lines that lead to a page: its link where there is one, and where it lies."""
     if not link:
         return [f"{name}: {place(address)}"] if address else []
-    return [f"{name}: {place(link)}", *([f"It lies in {place(address)}"] if address else [])]
+    # By its name: an address that is longer than a line is cut off on the page.
+    shown = f"[{name}](<{link}>)" if _opens(link) else f"{name}: {place(link)}"
+    return [shown, *([f"It lies in {place(address)}"] if address else [])]
 
 
 def _key(subject: str, name: str) -> str:

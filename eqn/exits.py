@@ -37,7 +37,7 @@ def ending(action: Callable[[], int]) -> int:
         _drop_output()  # its reader has gone, as `head` does
         return 0
     except Exception:  # noqa: BLE001  a bug: the one case with a traceback
-        traceback.print_exc()
+        sys.stderr.write(_presentable(traceback.format_exc()))
         complain("this is a bug in EQN: please report it with the lines above.")
         return EqnError.exit_code
 
@@ -64,6 +64,17 @@ def translated() -> Iterator[None]:
 def complain(message: str) -> None:
     """Write a message for a person to standard error; file names in it cannot give the terminal orders."""
     sys.stderr.write("".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in f"eqn: {message}\n"))
+
+
+def _presentable(trace: str) -> str:
+    """Take out of a traceback what looks like a secret: people send it to others."""
+    try:
+        from eqn.settings import secrets_in_environment
+        from eqn.telemetry.redaction import masked
+    except ModuleNotFoundError:  # without the pipeline's packages there are no addresses with passwords
+        return trace
+    secrets = secrets_in_environment()
+    return "".join(masked(line, secrets) for line in trace.splitlines(keepends=True))
 
 
 def _drop_output() -> None:

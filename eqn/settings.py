@@ -7,17 +7,21 @@ EQN_STORE           directory or s3://bucket/prefix for releases; default: `rele
 EQN_TRACKING_URI    MLflow's address; default: SQLite in the state folder
 EQN_PAGES_URL       address of `eqn release serve`, to which runs of flows then link; default: none
 EQN_PUSHGATEWAY_URL Pushgateway to which each run's metrics go as well; default: none
+EQN_METRICS_TOKEN   what `eqn metrics serve` asks for where it does not listen on loopback; default: none
 EQN_LOG_LEVEL       debug, info, warning, error or critical; default: info in flows, critical on the command line
 EQN_LOG_FORMAT      json or text; default: text where a terminal shows it
+
+Besides, `eqn.failpoints` looks for EQN_FAILPOINT, which is for tests alone.
 """
 
 import os
 import re
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import unquote
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from eqn.errors import UsageError
@@ -25,12 +29,14 @@ from eqn.errors import UsageError
 REGISTRY_FILE = "mlflow.yaml"
 STATE_FOLDER = ".eqn"
 _SECRET = re.compile("SECRET|PASSWORD|PASSWD|TOKEN|CREDENTIAL|API_KEY|AUTH_STRING|ACCESS_KEY")
+_PASSWORD = re.compile(r"(?:^|//)[^/@:\s]*:([^/@\s]+)@")
+"""In an address: //user:password@host, or without the slashes at the very beginning."""
 _SHORTEST_SECRET = 8
 """Shorter values, such as `none`, would blot out ordinary words."""
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)  # a value may hold a password
 
 
 class Aliases(_Section):
@@ -84,7 +90,8 @@ class DriftPolicy(_Section):
 class RegistrySettings(_Section):
     """The content of `mlflow.yaml`."""
 
-    tracking_uri: str = ""
+    tracking_uri: str = Field(default="", repr=False)
+    """May hold a password."""
     experiment: str
     registered_model: str
     aliases: Aliases
@@ -113,6 +120,12 @@ class LogSettings(BaseSettings):
     format: Literal["json", "text"] | None = None
 
 
+class _Exporter(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="EQN_METRICS_", frozen=True, env_ignore_empty=True, extra="ignore")
+
+    token: SecretStr = SecretStr("")
+
+
 class Settings(_Section):
     """Everything that depends on where EQN runs."""
 
@@ -120,7 +133,8 @@ class Settings(_Section):
     goemotions: Path | None
     inbox: str
     store: str
-    tracking_uri: str
+    tracking_uri: str = Field(repr=False)
+    """May hold a password."""
     pages_url: str = ""
     """Address of the page server."""
     pushgateway_url: str = Field(default="", repr=False)
@@ -213,9 +227,18 @@ def load_log_settings() -> LogSettings:
         ) from error
 
 
+def load_metrics_token() -> SecretStr:
+    """Read EQN_METRICS_TOKEN; empty when it is not set."""
+    return _Exporter().token
+
+
 def secrets_in_environment() -> tuple[str, ...]:
-    """Give the values of all variables that are named like secrets, for those who must keep them out of sight."""
-    return tuple(value for name, value in os.environ.items() if _SECRET.search(name) and len(value) >= _SHORTEST_SECRET)
+    """Give what must be kept out of sight: values of variables named like secrets, passwords in any address."""
+    named = [value for name, value in os.environ.items() if _SECRET.search(name)]
+    inside = [found[1] for value in os.environ.values() for found in _PASSWORD.finditer(value)]
+    inside += [value.partition(":")[2] for value in named]
+    found = dict.fromkeys([*named, *inside, *map(unquote, inside)])
+    return tuple(value for value in found if len(value) >= _SHORTEST_SECRET)
 
 
 def find_home(start: Path) -> Path:
@@ -248,4 +271,8 @@ def _read_registry(path: Path) -> RegistrySettings:
             f"{path} does not fit what EQN expects.", faults=faults, todo="Correct these values."
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is not readable YAML: {error}", todo="Correct the file.") from error
+        # The parser's own message quotes the file, which may hold a password.
+        problem = getattr(error, "problem", None) or type(error).__name__
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise UsageError(f"{path}{where} is not readable YAML: {problem}", todo="Correct the file.") from None

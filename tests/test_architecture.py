@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[1]
 
 LAYERS = [
     {"emotions", "errors", "records"},
+    {"failpoints"},
     {"settings"},
     {"telemetry"},
     {"store"},
@@ -36,6 +37,7 @@ RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 LOADED_AT_IMPORT = {
     "emotions": set(),
     "errors": set(),
+    "failpoints": set(),
     "records": set(),
     "settings": {"pydantic", "pydantic_settings", "yaml"},
     "telemetry": set(),

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from eqn.errors import UsageError
+from eqn.failpoints import reached
 from eqn.registry.connection import connect, translated
 from eqn.registry.leases import LEASE_SECONDS, Lease, Leases, Trail, until_it_holds
 from eqn.registry.resolution import fetch
@@ -149,10 +150,14 @@ def move_champion(version: int, situation: Situation, lease: Lease, settings: Se
     with translated(settings.tracking_uri):
         _finish_last(client, situation, name)
         lease.announce(before, version)
+        reached("promotion.move-announced")
         lease.require(situation.trail)
+        reached("promotion.lease-checked")
         client.set_registered_model_alias(name, aliases.champion, str(version))
+        reached("promotion.alias-moved")
         lease.confirm(version)
         _remember(client, name, row, before)
+        reached("promotion.champion-noted")
         if aliases.challenger in row.aliases:
             client.delete_registered_model_alias(name, aliases.challenger)
     return Moved(before, version)

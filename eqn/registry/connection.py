@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from eqn.errors import EqnError, StorageFull, StoreUnavailable, UsageError
-from eqn.settings import Settings
+from eqn.settings import Settings, secrets_in_environment
+from eqn.telemetry.redaction import masked, presentable
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -75,7 +76,7 @@ def connect(settings: Settings) -> "MlflowClient":
 
         from eqn.registry import database
 
-        scheme = urlsplit(address).scheme.partition("+")[0]
+        scheme = _scheme(address)
         if scheme in _SERVERS:
             _require_answer(address)
         elif scheme == "sqlite":
@@ -96,8 +97,8 @@ def artifact_root(settings: Settings) -> str | None:
 
 
 def shown(text: str) -> str:
-    """Give an address, or a text with addresses in it, as it may be printed: without their passwords."""
-    return _PASSWORD.sub(r"\1:***@", text)
+    """Give an address, or a text with addresses in it, as it may be printed: without passwords and other secrets."""
+    return masked(_PASSWORD.sub(r"\1:***@", text), secrets_in_environment())
 
 
 @contextlib.contextmanager
@@ -112,7 +113,7 @@ def translated(address: str) -> Iterator[None]:
         ours = _in_our_words(error, shown(address))
         if ours is None:
             raise
-        raise ours from error
+        raise ours from presentable(error)
 
 
 @contextlib.contextmanager
@@ -127,6 +128,29 @@ def transferring(address: str) -> Iterator[None]:
     finally:
         if chosen == _ENVIRONMENT[_TIMEOUT]:
             os.environ[_TIMEOUT] = chosen
+
+
+def _scheme(address: str) -> str:
+    """Give the kind of server or database, once the address can be taken apart.
+
+    Raises:
+        UsageError: it cannot; errors of libraries are left out, as they may repeat a password.
+
+    """
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        parts = urlsplit(address)
+        scheme, _ = parts.scheme.partition("+")[0], parts.port
+        if scheme in _DATABASES:
+            make_url(address)
+    except (ValueError, ArgumentError):
+        raise UsageError(
+            f"expected MLflow's address as SCHEME://HOST:PORT, got {shown(address)!r}.",
+            todo="Correct EQN_TRACKING_URI; in a password, / and @ and : are written as %2F, %40 and %3A.",
+        ) from None
+    return scheme
 
 
 def _require_answer(address: str) -> None:

@@ -26,6 +26,7 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 from eqn.errors import ArtifactRefused, EqnError, StoreUnavailable
+from eqn.failpoints import reached
 from eqn.store.interface import ObjectStore
 
 LEASE_SECONDS = 30.0
@@ -106,6 +107,7 @@ class Leases:
 
         """
         lease = self.take()
+        reached("promotion.lease-taken")
         yield lease
         # All is done; a lease that cannot be released expires.
         with contextlib.suppress(EqnError):

@@ -18,6 +18,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 
 from eqn.errors import Conflict, UsageError
+from eqn.failpoints import reached
 from eqn.records import Answer, Decision, ModelRef
 from eqn.registry.answers import agrees, is_written, read_answer, told, write_answer
 from eqn.registry.champions import (
@@ -165,7 +166,9 @@ class _Promotion:
             if self.answer and not is_written(self.answer, candidate):
                 write_answer(self.answer, self.settings)
             self._carry_out(decision, situation, lease)
+            reached("promotion.carried-out")
             self._write_down(decision, candidate, situation.champion)
+            reached("promotion.decision-written")
             return decision
 
     def _is_about(self, candidate: VersionRow, champion: VersionRow | None) -> bool:

@@ -2,6 +2,8 @@
 
 An object is built and hashed here, then put in one request: never in parts, never from a stream, so that what a broken
 writer leaves is nothing. What is read is held against the length and, where it is one, the MD5 that the service states.
+What a service says that it stored is held against what it was given, and where that differs it is put anew: a damaged
+object that this very call has made stands for nothing, and must not stay.
 An object that is taken over is copied by the service itself, if that has proved that it keeps to the same condition.
 
 When the answer to an applied write is lost, the client asks again and meets its own object: `put_if_absent` then says
@@ -46,6 +48,8 @@ _CONFLICTS = 10
 """Times that a put is tried again while others write the same key."""
 _READS = 4
 """Times that a body is asked for before it counts as damaged."""
+_WRITES = 4
+"""Times that a body is sent before the service that stores other bytes is given up."""
 _CHUNK = 1 << 20
 _LONGEST_PAUSE = 2.0
 _BUCKET = re.compile(r"[a-zA-Z0-9._-]{1,255}")
@@ -191,7 +195,7 @@ class S3Store:
 
     def _put(self, key: str, content: bytes, **condition: str) -> bool:
         """Put an object in one request; False when the condition does not hold."""
-        wanted = self._object(key)
+        wanted, damaged = self._object(key), 0
         md5 = hashlib.md5(content, usedforsecurity=False)
         digest = base64.b64encode(md5.digest()).decode()
         for attempt in range(_CONFLICTS):
@@ -214,9 +218,13 @@ class S3Store:
                     continue
             if "ETag" not in answer:
                 raise no_s3(self._shown(key))
-            if _md5_of(answer) not in {None, md5.hexdigest()}:
+            if _md5_of(answer) in {None, md5.hexdigest()}:
+                return True
+            damaged += 1
+            if damaged == _WRITES:
                 raise self._stored_others(key)
-            return True
+            condition = {}  # what is there now is this call's own
+            _pause(attempt)
         raise StoreUnavailable(
             f"expected to write {self.address(key)}; others wrote the same key all the time, {_CONFLICTS} times.",
             todo="Run the same command again: finished work is kept.",
@@ -304,13 +312,15 @@ class S3Store:
         """Give the client, and translate what it raises about `key`."""
         from botocore.exceptions import BotoCoreError, ClientError
 
+        from eqn.telemetry.redaction import presentable
+
         try:
             with self._lock:  # making a client is not safe in threads, using it is
                 self._connected = self._connected or _connect()
             yield self._connected
         except (BotoCoreError, ClientError, RecursionError) as error:
             endpoint = self._connected.meta.endpoint_url if self._connected else ""
-            raise translated(error, self._shown(key), endpoint) from error
+            raise translated(error, self._shown(key), endpoint) from presentable(error)
 
 
 def split_address(address: str) -> tuple[str, str]:
@@ -370,7 +380,7 @@ def _connect() -> Any:
             "expected the URL of an S3 service in AWS_ENDPOINT_URL (or endpoint_url of the AWS profile), such as "
             f"http://127.0.0.1:9000; got {without_user(str(error).removeprefix('Invalid endpoint: '))!r}.",
             todo="Correct it, or unset it to use Amazon's S3.",
-        ) from error
+        ) from None  # the client's own words repeat a password in it
 
 
 def _pour(answer: Any, sink: BinaryIO) -> str:

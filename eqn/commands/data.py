@@ -181,8 +181,10 @@ def validate(
         from eqn.corpus.remote import stage_inputs
 
         files = stage_inputs(inputs, settings.staging)
-        columns = {"text_column": text_column, "id_column": id_column}
-        validation = validated_inbox(files, scan_all(files, **columns), name="inputs", docs=docs, **columns)
+        scans = scan_all(files, text_column=text_column, id_column=id_column)
+        validation = validated_inbox(
+            files, scans, name="inputs", docs=docs, text_column=text_column, id_column=id_column
+        )
     if json:
         print_json(as_json(validation) | {"passed": validation.passed})
     else:

@@ -45,8 +45,9 @@ def export(
 ) -> None:
     """Write a release to a CSV file: text, the 28 emotions, gold columns if there are any.
 
-    Texts that a spreadsheet would run as a formula get a single quote in front; the function unescaped in
-    eqn.release.export takes exactly that back.
+    Texts that a spreadsheet would run as a formula get a single quote in front, and in the columns behind the first one
+    also inside, where it may split lines otherwise; the function unescaped in eqn.release.export takes exactly that
+    back.
 
     Example: eqn release export letters --out letters.csv --scale 10
     """

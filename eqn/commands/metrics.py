@@ -1,12 +1,11 @@
 """`eqn metrics`: what runs counted, for Prometheus and for people."""
 
-import signal
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eqn.commands.shared import Json, out, people, print_json, say
+from eqn.commands.serving import serve_until_ended
+from eqn.commands.shared import Json, out, print_json, say
 
 if TYPE_CHECKING:
     from eqn.telemetry.ledger import Ledger
@@ -19,7 +18,8 @@ def serve(
     *,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 9464,
     address: Annotated[
-        str, typer.Option(help="Address to listen on. Other than loopback, everybody there can read the figures.")
+        str,
+        typer.Option(help="Address to listen on. Other than on loopback it asks for the token in $EQN_METRICS_TOKEN."),
     ] = "127.0.0.1",
     json: Json = False,
 ) -> None:
@@ -29,21 +29,11 @@ def serve(
 
     Example: eqn metrics serve --port 9464
     """
+    from eqn.settings import load_metrics_token
     from eqn.telemetry.serve import exporter
 
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    try:
-        with exporter(_ledger(), address, port) as (bound_port, thread):
-            served = f"http://{address}:{bound_port}/metrics"
-            if json:
-                print_json({"address": served})
-                sys.stdout.flush()
-            else:
-                people.print(served, highlight=False, soft_wrap=True)
-            while thread.is_alive():  # a wait without an end may not hear a signal that came just before it
-                thread.join(timeout=0.5)
-    except KeyboardInterrupt:  # how a person ends it
-        return
+    token = load_metrics_token().get_secret_value()
+    serve_until_ended(exporter(_ledger(), address, port, token=token), json=json)
 
 
 @app.command()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from eqn.commands.drift import drift
+from eqn.commands.erase import erase
 from eqn.commands.export import export
 from eqn.commands.report import report
 from eqn.commands.serve import serve
@@ -18,6 +19,8 @@ _OUTCOMES = {
     "published": "published, whole.",
     "overtaken": "not published; another release took its number. Run the same annotation again: the work is kept.",
     "incomplete": "not published; files of it are missing. Run the same annotation again, if it is not under way.",
+    "unredacted": "published; rows of it may have been erased since, so the erasures are applied to it.",
+    "erasing": "an erasure that has not ended. Run: eqn release erase {dataset} --resume",
     "unreadable": "says nothing that can be read. If nobody is publishing just now, delete it.",
     "settled": "settled meanwhile.",
 }
@@ -31,6 +34,7 @@ app.command()(export)
 app.command()(report)
 app.command()(serve)
 app.command()(drift)
+app.command()(erase)
 
 
 @app.command("list")
@@ -58,6 +62,8 @@ def list_(
     if json:
         print_json(rows)
     elif rows:
+        if not any(row["erased"] for row in rows):
+            rows = [{name: value for name, value in row.items() if name != "erased"} for row in rows]
         out.print(table("releases", rows))
     else:
         say("No release yet. Publish one: eqn annotate FILE --dataset NAME")
@@ -70,7 +76,7 @@ def show(dataset: Dataset, number: Number = None, *, store: Store = None, json: 
     Example: eqn release show inbox 2
     """
     from eqn.release.catalog import read_manifest
-    from eqn.terminal import table
+    from eqn.terminal import printable, table
 
     manifest = read_manifest(store_at(store), dataset, number)
     if json:
@@ -81,6 +87,9 @@ def show(dataset: Dataset, number: Number = None, *, store: Store = None, json: 
         f"{manifest.rows_in:,} rows in = {manifest.rows_out:,} out + {manifest.rows_quarantined:,} quarantined; "
         f"{manifest.ids_in_several_files:,} ids stand in several inputs"
     )
+    for one in manifest.redactions:
+        why = f": {one.reason}" if one.reason else ""
+        say(printable(f"{one.rows:,} rows were erased on {one.when} by {one.by} (record {one.record}){why}"))
     say(f"job {manifest.job}\n")
     inputs = [
         {"input": entry.name, "rows": entry.rows, "quarantined": _reasons(entry.quarantined) or "none"}
@@ -135,13 +144,18 @@ def reconcile(dataset: Dataset, *, store: Store = None, json: Json = False) -> N
     Example: eqn release reconcile inbox
     """
     from eqn.release.commit import reconcile
+    from eqn.release.erasure import resume
 
-    resolved = reconcile(store_at(store), dataset)
+    opened = store_at(store)
+    resolved = reconcile(opened, dataset)
+    if any(one.outcome == "unredacted" for one in resolved):
+        resume(opened, dataset).require_complete(dataset)
     if json:
         print_json(as_json(resolved))
         return
     for one in resolved:
-        say(f"{dataset} {f'release {one.release}' if one.release else one.commit_id}: {_OUTCOMES[one.outcome]}")
+        outcome = _OUTCOMES[one.outcome].format(dataset=dataset)
+        say(f"{dataset} {f'release {one.release}' if one.release else one.commit_id}: {outcome}")
     if not resolved:
         say(f"Every commit of {dataset} has a known outcome.")
 
@@ -183,11 +197,12 @@ def _line(store: "ObjectStore", dataset: str, number: int) -> dict[str, object]:
     try:
         manifest = read_manifest(store, dataset, number)
     except ArtifactRefused:
-        return line | {"created": "damaged", "rows": None, "quarantined": None, "model": None}
+        return line | {"created": "damaged", "rows": None, "quarantined": None, "erased": None, "model": None}
     return line | {
         "created": manifest.created,
         "rows": manifest.rows_out,
         "quarantined": manifest.rows_quarantined,
+        "erased": sum(one.rows for one in manifest.redactions),
         "model": _model(manifest),
     }
 

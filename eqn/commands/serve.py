@@ -1,12 +1,11 @@
 """`eqn release serve`: the pages of all releases for the browsers of this machine."""
 
-import signal
-import sys
 from typing import Annotated
 
 import typer
 
-from eqn.commands.shared import Json, Store, people, print_json, store_at
+from eqn.commands.serving import serve_until_ended
+from eqn.commands.shared import Json, Store, store_at
 
 
 def serve(
@@ -25,15 +24,4 @@ def serve(
     from eqn.pages.site import Site
     from eqn.settings import load_settings
 
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    try:
-        with served(Site(store_at(store), load_settings().data_docs), port) as (address, thread):
-            if json:
-                print_json({"address": address})
-                sys.stdout.flush()
-            else:
-                people.print(address, highlight=False, soft_wrap=True)
-            while thread.is_alive():  # a wait without an end may not hear a signal that came just before it
-                thread.join(timeout=0.5)
-    except KeyboardInterrupt:  # how a person ends it
-        return
+    serve_until_ended(served(Site(store_at(store), load_settings().data_docs), port), json=json)

@@ -57,6 +57,8 @@ class Reason(enum.StrEnum):
     """The same id and the same text stood earlier in the file; that first one is kept."""
     CONFLICTING_ID = "conflicting_id"
     """The same id stands in the file with another text; none of them is kept."""
+    ERASED = "erased"
+    """The row was erased on request, see `eqn.release.erasure`; nothing of it is kept but its number."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 An argument is a file, a folder (searched with its subfolders) or a glob. Names that start with `.` or `_` inside a
 folder or behind a glob are not data and are passed over (`.DS_Store`, `_SUCCESS`); every other file must be of a
-supported kind, so that a misnamed file is never left out in silence.
+supported kind, so that a misnamed file is never left out in silence. Nor is one that a link in a folder brings in from
+outside of it: whoever may put files into an inbox must not have others published. A link that is named itself is read.
 """
 
 import collections
@@ -81,8 +82,12 @@ def _matches(argument: str, report: Report) -> Iterator[tuple[Path, str]]:
         inside = list(_inside(path, report, seen=set()))
         if not inside:
             report(f"{argument}: the folder holds no files to read")
+        root = os.path.realpath(path)
         for entry in inside:
-            yield entry, entry.relative_to(path).as_posix()
+            if Path(os.path.realpath(entry)).is_relative_to(root):
+                yield entry, entry.relative_to(path).as_posix()
+            else:
+                report(f"{_printable(entry)}: a link that leads out of the folder; name the file itself to read it")
     elif os.path.lexists(path):
         yield path, path.name
     elif glob.has_magic(argument):
@@ -122,7 +127,7 @@ def is_hidden(name: str) -> bool:
 
 def _fit(path: Path, report: Report) -> bool:
     """Report what keeps a path from being read; True when nothing does."""
-    printable = str(path).encode("utf-8", "backslashreplace").decode()
+    printable = _printable(path)
     if printable != str(path):
         # The name goes into tables and manifests, which are UTF-8.
         report(f"{printable}: the name is not UTF-8; rename the file")
@@ -133,6 +138,11 @@ def _fit(path: Path, report: Report) -> bool:
     else:
         return True
     return False
+
+
+def _printable(path: Path) -> str:
+    """Give a path in characters that can be written, whatever bytes its name has."""
+    return str(path).encode("utf-8", "backslashreplace").decode()
 
 
 def kind_of(name: str) -> tuple[str, bool] | None:

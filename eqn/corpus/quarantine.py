@@ -33,6 +33,11 @@ def quarantined(*, row: int, reason: Reason, detail: str, identifier: str | None
     return Quarantined(row, reason, detail, identifier, raw[:MAX_RAW_BYTES], len(raw) > MAX_RAW_BYTES)
 
 
+def erased(row: int) -> Quarantined:
+    """Make the record of an erased row, which keeps its number and nothing else."""
+    return Quarantined(row, Reason.ERASED, "the row was erased on request; nothing of it is kept", None, b"")
+
+
 def quarantine_schema() -> Any:
     """Give the Arrow schema of the quarantine's tables."""
     import pyarrow as pa

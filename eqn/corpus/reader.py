@@ -7,6 +7,10 @@ Nothing is ever coerced: an id `007` and a text `NA` come out as they went in. A
 quarantine with a reason of the contract's closed list; a file that cannot be taken is refused as a whole. For every
 file the rows in are the rows taken plus the rows quarantined.
 
+Rows on a list of erasures go to quarantine as well, with nothing but their number, whatever else is wrong with them.
+They take part in the search for repeated ids all the same, so that every other row fares as if they were there. With
+such a list a scan reads the file once more.
+
 Memory holds one batch. For repeated ids a scan holds 8 bytes for every row of the file, 10 at the end, and where some
 do repeat, 30 for every row that shares its id. What stays is 1 byte for every row of a file in which ids repeat; for a
 file without ids 8 bytes for every text that occurs more than once, 16 while it is read; else nothing.
@@ -22,12 +26,13 @@ from typing import Any
 from eqn.corpus.columns import Column, Wanted
 from eqn.corpus.contract import ID_COLUMN, TEXT_COLUMN, Reason
 from eqn.corpus.csv_rows import HeaderedRows, csv_records, tsv_records
+from eqn.corpus.erased import NOTHING_ERASED, ErasureList
 from eqn.corpus.identity import Identity, IdentityGiver, IdentityScan, duplicates
 from eqn.corpus.inputs import InputFile
 from eqn.corpus.json_rows import JsonRows
 from eqn.corpus.lines import TextFile
 from eqn.corpus.parquet_rows import open_parquet
-from eqn.corpus.quarantine import Quarantined, quarantined
+from eqn.corpus.quarantine import Quarantined, erased, quarantined
 from eqn.corpus.rows import Fault, Row, RowReader
 from eqn.corpus.txt_rows import TextRows
 from eqn.errors import DataRefused, UsageError
@@ -75,7 +80,13 @@ class Batch:
     quarantined: tuple[Quarantined, ...]
 
 
-def scan(file: InputFile, *, text_column: str = TEXT_COLUMN, id_column: str = ID_COLUMN) -> FileScan:
+def scan(
+    file: InputFile,
+    *,
+    text_column: str = TEXT_COLUMN,
+    id_column: str = ID_COLUMN,
+    erasures: ErasureList = NOTHING_ERASED,
+) -> FileScan:
     """Read `file` once, or once more where ids seem to repeat, and decide about every row.
 
     Raises:
@@ -104,8 +115,14 @@ def scan(file: InputFile, *, text_column: str = TEXT_COLUMN, id_column: str = ID
     if identities.missing:
         faults[Reason.MISSING_ID] += identities.missing
     accepted = identities.noted - sum(repeats.values())
-    _conserve(file, rows, accepted, faults.total())
-    return FileScan(whole, rows, accepted, dict(sorted(faults.items())), columns, identity)
+    if erasures:
+        good, others = _erased_by_fate(file, wanted, identity, erasures, digest=whole)
+        accepted -= good
+        faults.subtract(others)
+        faults[Reason.ERASED] = good + others.total()
+    counts = {reason: count for reason, count in sorted(faults.items()) if count}
+    _conserve(file, rows, accepted, sum(counts.values()))
+    return FileScan(whole, rows, accepted, counts, columns, identity)
 
 
 def read_batches(
@@ -114,9 +131,12 @@ def read_batches(
     *,
     text_column: str = TEXT_COLUMN,
     id_column: str = ID_COLUMN,
+    erasures: ErasureList = NOTHING_ERASED,
     batch_rows: int,
 ) -> Iterator[Batch]:
     """Read `file` again, in batches of `batch_rows` rows; only the last one may cover fewer.
+
+    The `erasures` must be those of the scan.
 
     What was read is to be trusted when the iterator has ended: only then is it sure that the file is the one scanned.
 
@@ -127,7 +147,7 @@ def read_batches(
     """
     if batch_rows < 1:
         raise UsageError(f"expected batches of at least 1 row; got {batch_rows}.")
-    reading = _Reading(scanned)
+    reading = _Reading(scanned, erasures)
     with _opened(file, _wanted(text_column, id_column)) as (source, digest):
         if source.header not in (None, scanned.columns):
             raise _changed(file)
@@ -147,8 +167,9 @@ def read_batches(
 class _Reading:
     """Gathers rows into batches."""
 
-    def __init__(self, scanned: FileScan) -> None:
+    def __init__(self, scanned: FileScan, erasures: ErasureList) -> None:
         self._columns = scanned.columns
+        self._erasures = erasures
         self._giver = IdentityGiver(scanned.identity)
         self._rows = 0
         self.accepted = 0
@@ -160,7 +181,9 @@ class _Reading:
         self._rows += 1
         self.in_batch += 1
         given = row.fault or self._giver.give(row.id, row.text)
-        if isinstance(given, Fault):
+        if self._erasures and _is_erased(row, given, source, self._erasures):
+            self._refused.append(erased(self._rows))
+        elif isinstance(given, Fault):
             self._refused.append(
                 quarantined(
                     row=self._rows, reason=given.reason, detail=given.detail, identifier=row.id, raw=source.raw(row)
@@ -201,6 +224,33 @@ def _ids_and_texts(file: InputFile, wanted: Wanted, *, digest: str) -> Iterator[
                 yield row.id, row.text
         if now() != digest:
             raise _changed(file)
+
+
+def _erased_by_fate(
+    file: InputFile, wanted: Wanted, identity: Identity, erasures: ErasureList, *, digest: str
+) -> tuple[int, collections.Counter[Reason]]:
+    """Read `file` again and count its erased rows: those that would be taken, and the others by their reasons."""
+    good, others, giver = 0, collections.Counter[Reason](), IdentityGiver(identity)
+    with _opened(file, wanted) as (source, now):
+        for row in source:
+            given = row.fault or giver.give(row.id, row.text)
+            if not _is_erased(row, given, source, erasures):
+                continue
+            if isinstance(given, Fault):
+                others[given.reason] += 1
+            else:
+                good += 1
+        if now() != digest:
+            raise _changed(file)
+    return good, others
+
+
+def _is_erased(row: Row, given: str | Fault, source: RowReader, erasures: ErasureList) -> bool:
+    """Tell whether a row is on the list; `given` is its id, or its fault."""
+    if isinstance(given, Fault):
+        refused = erasures.records_of_refused(row.id, source.raw(row), given.reason)
+        return bool(refused or (row.text and erasures.records_of(row.id, row.text)))
+    return bool(erasures.records_of(given, row.text))
 
 
 @contextlib.contextmanager

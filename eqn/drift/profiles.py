@@ -11,7 +11,7 @@ from eqn.corpus.contract import ID_COLUMN, LABELS_COLUMN, TEXT_COLUMN
 from eqn.drift.profile import Profile, Profiler
 from eqn.emotions import EMOTIONS
 from eqn.errors import ArtifactRefused
-from eqn.release.catalog import published_file
+from eqn.release.catalog import published_file, read_manifest
 from eqn.release.manifest import InputEntry, Manifest
 from eqn.store.interface import ObjectStore
 
@@ -36,7 +36,10 @@ def release_profile(store: ObjectStore, manifest: Manifest) -> Profile:
     profile = read_profile(store, manifest)
     if profile is None:
         profile = profile_of_inputs(store, manifest, manifest.inputs)
-        store.put(profile_key(manifest.dataset, manifest.release), profile.to_bytes(of=_digest(manifest)))
+        key = profile_key(manifest.dataset, manifest.release)
+        store.put(key, profile.to_bytes(of=_digest(manifest)))
+        if read_manifest(store, manifest.dataset, manifest.release) != manifest:
+            store.delete(key)  # it may hold texts that were erased meanwhile
     return profile
 
 

@@ -6,7 +6,7 @@ from urllib.parse import quote
 from eqn.errors import ArtifactRefused, UsageError
 from eqn.pages.page import TEMPLATES, policy_digest, template_environment, trusted
 from eqn.pages.publish import page_key
-from eqn.release.catalog import datasets, read_manifest, release_numbers
+from eqn.release.catalog import datasets, newest_redactions, read_manifest
 from eqn.release.manifest import CARD, CROISSANT, Manifest, manifest_key
 from eqn.store.interface import ObjectStore
 
@@ -53,11 +53,14 @@ class Shelf:
 
 
 class Listing:
-    """The list of a store's releases. A manifest never changes, so each one is read once. Threads may share it."""
+    """The list of a store's releases. A manifest changes by redactions only, so it is read once after each of them.
+
+    Threads may share it.
+    """
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
-        self._known: dict[tuple[str, int], Facts] = {}
+        self._known: dict[tuple[str, int, int], Facts] = {}
 
     def shelves(self) -> list[Shelf]:
         """Give every dataset that has releases.
@@ -69,21 +72,22 @@ class Listing:
         return [self._shelf(dataset) for dataset in datasets(self._store)]
 
     def _shelf(self, dataset: str) -> Shelf:
-        numbers = release_numbers(self._store, dataset)[::-1]
+        redactions = newest_redactions(self._store, dataset)
+        numbers = sorted(redactions, reverse=True)
         pages = set(self._store.list(f"{dataset}/reports"))
         listed = [
-            Listed(number, self._facts(dataset, number), _link(key) if key in pages else "")
+            Listed(number, self._facts(dataset, number, redactions[number]), _link(key) if key in pages else "")
             for number, key in ((number, page_key(dataset, number)) for number in numbers[:NEWEST])
         ]
         return Shelf(dataset, tuple(listed), len(numbers[NEWEST:]))
 
-    def _facts(self, dataset: str, number: int) -> Facts | None:
-        if (dataset, number) not in self._known:
+    def _facts(self, dataset: str, number: int, redaction: int) -> Facts | None:
+        if (dataset, number, redaction) not in self._known:
             try:
-                self._known[dataset, number] = _facts(read_manifest(self._store, dataset, number))
+                self._known[dataset, number, redaction] = _facts(read_manifest(self._store, dataset, number))
             except (ArtifactRefused, UsageError):  # damaged, or gone since it was listed; it may be restored
                 return None
-        return self._known[dataset, number]
+        return self._known[dataset, number, redaction]
 
 
 def list_page(shelves: list[Shelf], store: str) -> bytes:

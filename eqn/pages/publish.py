@@ -25,8 +25,12 @@ def publish_page(store: ObjectStore, dataset: str, number: int | None = None) ->
     """
     manifest = read_manifest(store, dataset, number)
     key = page_key(dataset, manifest.release)
-    store.put(key, release_page(store, gather(store, manifest)).encode())
-    return store.address(key)
+    while True:
+        store.put(key, release_page(store, gather(store, manifest)).encode())
+        # Rows that were erased meanwhile may be on it; an erasure removes pages after its commit: one sees the other.
+        made_of, manifest = manifest, read_manifest(store, dataset, manifest.release)
+        if manifest == made_of:
+            return store.address(key)
 
 
 def write_page(store: ObjectStore, dataset: str, number: int | None, out: Path) -> str:

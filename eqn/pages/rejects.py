@@ -26,6 +26,7 @@ WORDS: dict[Reason, str] = {
     Reason.TEXT_TOO_LONG: f"The text is longer than {MAX_TEXT_CHARACTERS:,} characters: a document, not a comment",
     Reason.REPEATED_ROW: "The same id with the same text stood in the file before; the first one is kept",
     Reason.CONFLICTING_ID: "The same id stands in the file with another text; neither is kept",
+    Reason.ERASED: "The row was erased on request; nothing of it is kept",
 }
 """Every reason in a sentence for people who read results."""
 

@@ -2,10 +2,13 @@
 
 import hashlib
 import json
+import re
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from eqn.corpus.contract import ID_COLUMN, TEXT_COLUMN
+from eqn.corpus.contract import ID_COLUMN, TEXT_COLUMN, Reason
+from eqn.corpus.erased import NOTHING_ERASED, ErasureList
 from eqn.corpus.goemotions import Corpus
 from eqn.corpus.inputs import InputFile
 from eqn.corpus.reader import Batch, FileScan, read_batches, scan
@@ -31,23 +34,43 @@ def validated_inbox(
     docs: Path,
     text_column: str = TEXT_COLUMN,
     id_column: str = ID_COLUMN,
+    erasures: ErasureList = NOTHING_ERASED,
 ) -> Validation:
-    """Hold scanned files against the contract; their report is a folder below `docs`, named by their digest."""
+    """Hold scanned files against the contract; their report is a folder below `docs`, named by their digest.
+
+    Erased rows are left out, as if the files had never held them: the report neither names them nor counts them.
+    """
     named = [(file.name, found.digest) for file, found in zip(files, scans, strict=True)]
-    digest = hashlib.sha256(json.dumps([named, text_column, id_column]).encode()).hexdigest()
+    facts = [named, text_column, id_column, *([erasures.digest] if erasures else [])]
+    digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
     place = docs / f"{name}-{digest[:16]}"
 
     def rows() -> Iterator[InboxRow]:
         for file, found in zip(files, scans, strict=True):
-            batches = read_batches(file, found, text_column=text_column, id_column=id_column, batch_rows=_BATCH_ROWS)
+            batches = read_batches(
+                file, found, text_column=text_column, id_column=id_column, erasures=erasures, batch_rows=_BATCH_ROWS
+            )
             for batch in batches:
                 yield from _rows(file.name, batch)
 
     return _kept(place, digest) or validate_inbox(rows(), name=name, digest=digest, docs=place)
 
 
+def forget_reports(docs: Path, name: str) -> int:
+    """Remove the reports on inputs called `name` below `docs`, which list ids; give how many there were."""
+    report = re.compile(re.escape(name) + "-[0-9a-f]{16}")
+    found = [place for place in docs.iterdir() if report.fullmatch(place.name)] if docs.is_dir() else []
+    for place in found:
+        shutil.rmtree(place, ignore_errors=True)
+    return len(found)
+
+
 def scan_all(
-    files: Sequence[InputFile], *, text_column: str = TEXT_COLUMN, id_column: str = ID_COLUMN
+    files: Sequence[InputFile],
+    *,
+    text_column: str = TEXT_COLUMN,
+    id_column: str = ID_COLUMN,
+    erasures: ErasureList = NOTHING_ERASED,
 ) -> list[FileScan]:
     """Scan every file.
 
@@ -58,7 +81,7 @@ def scan_all(
     scans, refused = [], []
     for file in files:
         try:
-            scans.append(scan(file, text_column=text_column, id_column=id_column))
+            scans.append(scan(file, text_column=text_column, id_column=id_column, erasures=erasures))
         except DataRefused as error:
             refused.append(error)
     if len(refused) == 1:
@@ -79,7 +102,8 @@ def _kept(place: Path, digest: str) -> Validation | None:
 
 def _rows(file: str, batch: Batch) -> Iterator[InboxRow]:
     for item in batch.quarantined:
-        yield InboxRow(file, item.row, item.id, None, item.reason.value)
+        if item.reason is not Reason.ERASED:
+            yield InboxRow(file, item.row, item.id, None, item.reason.value)
     refused = {item.row for item in batch.quarantined}
     numbers = (row for row in range(batch.first_row, batch.first_row + batch.rows) if row not in refused)
     ids, texts = (batch.table.column(position).to_pylist() for position in (0, 1))

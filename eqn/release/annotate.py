@@ -196,6 +196,7 @@ def check_inputs(prepared: Prepared, *, tell: Callable[[Validation], None] = lam
         docs=prepared.request.docs,
         text_column=plan.text_column,
         id_column=plan.id_column,
+        erasures=plan.erased,
     )
     tell(validation)
     require(validation)

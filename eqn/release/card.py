@@ -7,16 +7,16 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
-from eqn.annotation.uncertainty import COLUMN_MEANINGS, CONFORMAL_COLUMN, ENTROPY_COLUMN, promise
+from eqn.annotation.uncertainty import COLUMN_MEANINGS, CONFORMAL_COLUMN, ENTROPY_COLUMN
 from eqn.corpus.contract import VERSION
 from eqn.emotions import EMOTIONS, MEANINGS
-from eqn.release.plan import Plan
+from eqn.release.described import Described
 from eqn.release.reuse import arithmetic_of
 from eqn.release.summary import Summary, shares
 
 
-def dataset_card(plan: Plan, summary: Summary) -> str:
-    """Write the card in Markdown; the same job always gets the same card."""
+def dataset_card(plan: Described, summary: Summary) -> str:
+    """Write the card in Markdown; the same job with the same rows always gets the same card."""
     quarantined = plan.rows - summary.rows
     return f"""---
 language: en
@@ -31,7 +31,7 @@ configs:
 {summary.rows:,} texts annotated by EQN. {quarantined:,} further rows could not be used: they are in `quarantine/`,
 each with its reason. {summary.truncated:,} texts were longer than the model reads and are marked `truncated`;
 {summary.unlabelled:,} texts reach no emotion's threshold and have no `labels`.
-
+{_erased(plan)}
 ```python
 import pandas
 
@@ -70,14 +70,21 @@ not use them to judge people.
 """
 
 
-def _uncertainty(plan: Plan, summary: Summary) -> str:
+def _erased(plan: Described) -> str:
+    """Tell how many rows were erased, where any were."""
+    if not plan.rows_erased:
+        return ""
+    return f"Of the rows in `quarantine/`, {plan.rows_erased:,} were erased on request: only their numbers are kept.\n"
+
+
+def _uncertainty(plan: Described, summary: Summary) -> str:
     """Describe the two columns that are written on request, and what they promise."""
-    if plan.conformal is None:
+    if plan.promise is None:
         return ""
     rows = max(summary.rows, 1)
     told = (
         f"The mean entropy is {summary.entropy / rows:.4f} bits. A conformal set holds {summary.in_sets / rows:.2f} "
-        f"emotions on average; empty sets: {summary.empty_sets:,}. {promise(plan.conformal)} Both columns come from "
+        f"emotions on average; empty sets: {summary.empty_sets:,}. {plan.promise} Both columns come from "
         "the intensities before they are rounded."
     )
     return f"""\
@@ -90,7 +97,7 @@ def _uncertainty(plan: Plan, summary: Summary) -> str:
 """
 
 
-def _others(plan: Plan, summary: Summary) -> str:
+def _others(plan: Described, summary: Summary) -> str:
     """Tell which texts this model, as it computes here, has not annotated."""
     others = plan.rows_of_others
     if not others:
@@ -102,7 +109,7 @@ def _others(plan: Plan, summary: Summary) -> str:
     ]
     promised = (
         " What is said of the conformal sets holds for the texts of this model only: each model has its own limits."
-        if plan.conformal is not None and any(digest != plan.model.digest for digest, _, _ in others)
+        if plan.promise is not None and any(digest != plan.model.digest for digest, _, _ in others)
         else ""
     )
     told = (

@@ -16,14 +16,23 @@ from eqn.release.manifest import (
 )
 from eqn.store.interface import ObjectStore
 
-_MANIFEST = re.compile(r"([1-9][0-9]*)\.json")
+_MANIFEST = re.compile(r"([1-9][0-9]*)(?:\.erasure-([1-9][0-9]*))?\.json")
 
 
 def release_numbers(store: ObjectStore, dataset: str) -> list[int]:
     """Give the numbers of the releases of `dataset`, ascending; what else lies beside the manifests is passed over."""
+    return sorted(newest_redactions(store, dataset))
+
+
+def newest_redactions(store: ObjectStore, dataset: str) -> dict[int, int]:
+    """Give for each release of `dataset` the newest erasure after which its manifest was written anew; 0 for none."""
     folder = f"{check_dataset_name(dataset)}/releases"
-    names = (_MANIFEST.fullmatch(key.removeprefix(f"{folder}/")) for key in store.list(folder))
-    return sorted(int(name[1]) for name in names if name)
+    newest: dict[int, int] = {}
+    for key in store.list(folder):
+        name = _MANIFEST.fullmatch(key.removeprefix(f"{folder}/"))
+        if name:
+            newest[int(name[1])] = max(newest.get(int(name[1]), 0), int(name[2] or 0))
+    return newest
 
 
 def datasets(store: ObjectStore) -> list[str]:
@@ -32,14 +41,15 @@ def datasets(store: ObjectStore) -> list[str]:
 
 
 def read_manifest(store: ObjectStore, dataset: str, number: int | None = None) -> Manifest:
-    """Read the manifest of release `number`, by default the latest.
+    """Read the manifest of release `number`, by default the latest; of a redacted release, as it is now.
 
     Raises:
         UsageError: there is no such release.
         ArtifactRefused: the manifest is not readable or not that release's.
 
     """
-    numbers = release_numbers(store, dataset)
+    newest = newest_redactions(store, dataset)
+    numbers = sorted(newest)
     if not numbers or (number is not None and number not in numbers):
         there = f"there are {numbers[0]} to {numbers[-1]}" if numbers else "there is none"
         raise UsageError(
@@ -47,13 +57,13 @@ def read_manifest(store: ObjectStore, dataset: str, number: int | None = None) -
             todo="See `eqn release list`.",
         )
     number = number or numbers[-1]
-    key = manifest_key(dataset, number)
+    key = manifest_key(dataset, number, redaction=newest[number])
     try:
         content = store.get(key)
     except KeyError:  # listed, and gone since then; or a link that leads nowhere
         content = b""
     manifest = Manifest.from_bytes(content, where=store.address(key))
-    if (manifest.dataset, manifest.release) != (dataset, number):
+    if (manifest.dataset, manifest.release) != (dataset, number) or newest[number] not in {0, manifest.erasures}:
         raise ArtifactRefused(f"{store.address(key)} says it is release {manifest.release} of {manifest.dataset!r}.")
     return manifest
 

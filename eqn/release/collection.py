@@ -8,6 +8,7 @@ mark stays for good, and a run that meets one writes into another folder: nobody
 
 import dataclasses
 
+from eqn.failpoints import reached
 from eqn.release.catalog import read_manifest, release_numbers
 from eqn.release.commit import GRACE_HOURS, announced_folders
 from eqn.release.manifest import collected_key, files_key
@@ -33,26 +34,39 @@ def collect(
 
     """
     grace = grace_hours * 3600
-    needed = _needed(store, dataset)
+    needed = needed_folders(store, dataset)
     removed = []
     for folder in store.folders(f"{dataset}/files"):
         keys = list(store.list(files_key(dataset, folder)))
         if folder in needed or not keys:
             continue
-        mark = collected_key(dataset, folder)
         # What is written into a folder that is given up comes from a run that does not know it yet.
-        if not store.exists(mark) and _age_of_youngest(store, keys) < grace:
+        if not store.exists(collected_key(dataset, folder)) and _age_of_youngest(store, keys) < grace:
             continue
-        if not dry_run:
-            store.put_if_absent(mark, b"")
-            if folder in _needed(store, dataset):  # announced or published meanwhile
-                continue
-            for key in keys:
-                store.delete(key)
+        if not dry_run and not give_up(store, dataset, folder):
+            continue
         removed.append(Collected(dataset, folder, len(keys)))
     if not dry_run:
         store.sweep(dataset, older_than=grace)
     return removed
+
+
+def give_up(store: ObjectStore, dataset: str, folder: str) -> bool:
+    """Mark a folder as given up and remove its files; False, and nothing is removed, where it is published or may be.
+
+    Raises:
+        ArtifactRefused: a manifest cannot be read, so that nobody knows which files are published.
+
+    """
+    store.put_if_absent(collected_key(dataset, folder), b"")
+    reached("collection.marked")
+    if folder in needed_folders(store, dataset):  # announced or published meanwhile
+        return False
+    reached("collection.looked-again")
+    for key in list(store.list(files_key(dataset, folder))):
+        store.delete(key)
+        reached("collection.deleted")
+    return True
 
 
 def _age_of_youngest(store: ObjectStore, keys: list[str]) -> float:
@@ -63,10 +77,14 @@ def _age_of_youngest(store: ObjectStore, keys: list[str]) -> float:
         return 0.0
 
 
-def _needed(store: ObjectStore, dataset: str) -> set[str]:
+def needed_folders(store: ObjectStore, dataset: str) -> set[str]:
     """Give the folders that are published, or may be.
 
     Announcements are read first: one that has gone by then has become a manifest that is read afterwards.
+
+    Raises:
+        ArtifactRefused: a manifest cannot be read.
+
     """
     folders = announced_folders(store, dataset)
     return folders | {read_manifest(store, dataset, number).folder for number in release_numbers(store, dataset)}

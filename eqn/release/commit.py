@@ -4,20 +4,28 @@
     <dataset>/commits/<folder>/<n>-<commit id>.json        an announced commit: the same manifest, until its outcome
                                                            is known
     <dataset>/collected/<folder>                           a folder of files that is given up
+    <dataset>/releases/<n>.erasure-<k>.json                the manifest after erasure k: its appearance is that commit
+    <dataset>/commits/<folder>/<n>.<k>-<commit id>.json    its announcement
 
 The answer to a write can get lost, and a store may stop answering while it writes. Whoever is told that the number is
 taken therefore reads what is there: a manifest with its own commit id is its own success, one of the same job says that
 the work is published already, any other is a rival's. Where nothing can be read the outcome is unknown: nothing is
 deleted, and the announcement lets `reconcile` find out later, from any machine.
+
+Nobody publishes rows that were erased meanwhile: an erasure writes its record first and looks for announcements and
+releases after that, a commit is announced first and looks for records after that. One of the two sees the other.
 """
 
 import contextlib
 import dataclasses
+import re
 import time
 from collections.abc import Callable
 
 from eqn.errors import ArtifactRefused, CommitUnknown, Conflict, EqnError, StorageFull, StoreUnavailable
+from eqn.failpoints import reached
 from eqn.release.catalog import find_job, release_numbers, verify
+from eqn.release.erasures import newest_erasure
 from eqn.release.manifest import Manifest, collected_key, job_of, manifest_key
 from eqn.store.interface import ObjectStore
 
@@ -28,6 +36,7 @@ _PAUSES = (1.0, 2.0, 4.0)
 
 GRACE_HOURS = 24.0
 """A run whose youngest file is older than this is taken for dead."""
+_REDACTION = re.compile(r"([1-9][0-9]*)\.([1-9][0-9]*)-.+\.json")
 _ANOTHER = "See `eqn release list {}`, then run again with another --expect or without: the work is kept."
 
 Draft = Callable[[int], Manifest]
@@ -47,6 +56,10 @@ class FilesCollected(Exception):
     """The folder was given up before the commit, or lacks files: they must be written again, elsewhere."""
 
 
+class Outdated(Conflict):
+    """Rows were erased since this run read its inputs; what it has written may hold them."""
+
+
 def commit(store: ObjectStore, draft: Draft, *, after: int, expect: int | None = None) -> Committed:
     """Publish under the next free number, or under `expect` alone.
 
@@ -57,6 +70,7 @@ def commit(store: ObjectStore, draft: Draft, *, after: int, expect: int | None =
             first.
         CommitUnknown: the store stopped answering; see `reconcile`.
         FilesCollected: files of the job are missing.
+        Outdated: rows were erased meanwhile.
 
     """
     first = draft(1)
@@ -78,6 +92,50 @@ def commit(store: ObjectStore, draft: Draft, *, after: int, expect: int | None =
         f"expected to publish {dataset!r}; {_ATTEMPTS} other releases came first, one after the other.",
         todo="Run the same command again: everything is annotated already.",
     )
+
+
+def commit_redaction(store: ObjectStore, mine: Manifest) -> None:
+    """Put the manifest of a redacted release in the place of all earlier ones, unless a later erasure's is there.
+
+    Of rivals with the same erasure one is first, and then its manifest is the one that is there.
+
+    Raises:
+        FilesCollected: the folder is given up, or files are missing.
+        StorageFull, StoreUnavailable: it may have been written all the same.
+
+    """
+    mine.check()
+    store.put(_announcement(mine), mine.to_bytes())
+    try:
+        _require_files(store, mine)
+    except (EqnError, FilesCollected):
+        _withdraw(store, mine)
+        raise
+    key = manifest_key(mine.dataset, mine.release, redaction=mine.erasures)
+    store.put_if_absent(key, mine.to_bytes())
+
+
+def settle_redactions(store: ObjectStore, dataset: str, number: int, *, erasure: int) -> None:
+    """Take away announcements of redactions of a release up to `erasure`, after which it was written anew already."""
+    for key in list(store.list(f"{dataset}/commits")):
+        redaction = _REDACTION.fullmatch(key.rpartition("/")[2])
+        if redaction and int(redaction[1]) == number and int(redaction[2]) <= erasure:
+            store.delete(key)
+
+
+def require_current(store: ObjectStore, dataset: str, erasures: int) -> None:
+    """Check that nothing was erased after record `erasures`.
+
+    Raises:
+        Outdated: something was.
+
+    """
+    newest = newest_erasure(store, dataset)
+    if newest > erasures:
+        raise Outdated(
+            f"rows of {dataset!r} were erased since this run read its inputs (record {newest}); nothing was published.",
+            todo="Run the same command again: the erased rows are left out then.",
+        )
 
 
 def twin_or_last(
@@ -125,8 +183,9 @@ class Resolved:
     commit_id: str
     """Or the announcement's key, where it cannot be read."""
     outcome: str
-    """`published`; `overtaken` by a rival's release of that number; `incomplete`: files are missing; `unreadable`: an
-    announcement that says nothing; `settled` meanwhile."""
+    """`published`; `unredacted`: published, with rows that were erased since it was announced; `overtaken` by a rival's
+    release of that number; `incomplete`: files are missing; `unreadable`: an announcement that says nothing; `settled`
+    meanwhile; `erasing`: it belongs to an erasure that has not ended."""
 
 
 def reconcile(store: ObjectStore, dataset: str) -> list[Resolved]:
@@ -145,6 +204,11 @@ def announced_folders(store: ObjectStore, dataset: str) -> set[str]:
     return {key.removeprefix(f"{dataset}/commits/").partition("/")[0] for key in store.list(f"{dataset}/commits")}
 
 
+def open_commits(store: ObjectStore, dataset: str) -> list[str]:
+    """Give the announcements of releases that are not published yet; those of redactions are left out."""
+    return [key for key in store.list(f"{dataset}/commits") if not _REDACTION.fullmatch(key.rpartition("/")[2])]
+
+
 def _resolve(store: ObjectStore, dataset: str, key: str) -> Resolved:
     try:
         mine = Manifest.from_bytes(store.get(key), where=store.address(key))
@@ -153,12 +217,17 @@ def _resolve(store: ObjectStore, dataset: str, key: str) -> Resolved:
     if mine is None or key != _announcement(mine):  # damaged, or in a folder that somebody copied
         return Resolved(dataset, 0, key, "settled" if not store.exists(key) else "unreadable")
     found = Resolved(dataset, mine.release, mine.commit_id, "published")
+    if mine.redactions:
+        # Whoever resumes the erasure takes the announcement away.
+        return dataclasses.replace(found, outcome="erasing")
     twin = find_job(store, dataset, mine.job)
     if twin is None:
         try:
             verify(store, mine)
+            reached("reconcile.verified")
             # Its run may have given up and withdrawn it: a folder without an announcement may be given up any time.
             store.put_if_absent(key, mine.to_bytes())
+            reached("reconcile.announced")
             _require_files(store, mine)
         except (FilesCollected, ArtifactRefused):
             _withdraw_if_old(store, mine)
@@ -168,14 +237,19 @@ def _resolve(store: ObjectStore, dataset: str, key: str) -> Resolved:
             _withdraw(store, mine)
             return dataclasses.replace(found, outcome="overtaken")
     settle(store, dataset, mine.job)
-    return dataclasses.replace(found, release=twin.release)
+    # Its run may be suspended just before it publishes, so what is announced cannot be kept from it: it is redacted.
+    outcome = "unredacted" if twin.erasures < newest_erasure(store, dataset) else "published"
+    return dataclasses.replace(found, release=twin.release, outcome=outcome)
 
 
 def _announce_and_put(store: ObjectStore, mine: Manifest) -> Manifest | None:
     """Announce the commit and try it; give the manifest that is there then, None when that is damaged."""
     try:
         store.put(_announcement(mine), mine.to_bytes())
+        reached("commit.announced")
         _require_files(store, mine)
+        require_current(store, mine.dataset, mine.erasures)
+        reached("commit.files-seen")
         return _put(store, mine)
     except CommitUnknown:
         raise
@@ -205,6 +279,7 @@ def _put_once(store: ObjectStore, mine: Manifest) -> Manifest | None:
     key = manifest_key(mine.dataset, mine.release)
     try:
         if store.put_if_absent(key, mine.to_bytes()):
+            reached("commit.manifest-written")
             return mine
     except StorageFull:
         if not store.exists(key):
@@ -234,9 +309,10 @@ def _require_files(store: ObjectStore, mine: Manifest) -> None:
 def settle(store: ObjectStore, dataset: str, job: str) -> None:
     """Take away the announcements of a job that is published; that may fail, the release stands."""
     with contextlib.suppress(EqnError):
-        for key in list(store.list(f"{dataset}/commits")):
+        for key in open_commits(store, dataset):
             if job_of(key.removeprefix(f"{dataset}/commits/").partition("/")[0]) == job:
                 store.delete(key)
+                reached("commit.settled")
 
 
 def _withdraw_if_old(store: ObjectStore, mine: Manifest) -> None:
@@ -249,10 +325,12 @@ def _withdraw_if_old(store: ObjectStore, mine: Manifest) -> None:
 def _withdraw(store: ObjectStore, mine: Manifest) -> None:
     with contextlib.suppress(EqnError):
         store.delete(_announcement(mine))
+        reached("commit.withdrawn")
 
 
 def _announcement(mine: Manifest) -> str:
-    return f"{mine.dataset}/commits/{mine.folder}/{mine.release}-{mine.commit_id}.json"
+    number = f"{mine.release}.{mine.erasures}" if mine.redactions else f"{mine.release}"
+    return f"{mine.dataset}/commits/{mine.folder}/{number}-{mine.commit_id}.json"
 
 
 def _unknown(mine: Manifest, error: StoreUnavailable | None) -> CommitUnknown:

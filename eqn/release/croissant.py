@@ -10,11 +10,11 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from eqn.annotation.uncertainty import COLUMN_MEANINGS, CONFORMAL_COLUMN, promise
+from eqn.annotation.uncertainty import COLUMN_MEANINGS, CONFORMAL_COLUMN
 from eqn.corpus.contract import ID_COLUMN, LABELS_COLUMN, TEXT_COLUMN, TRUNCATED_COLUMN, VERSION
 from eqn.emotions import MEANINGS
+from eqn.release.described import Described
 from eqn.release.manifest import FileEntry
-from eqn.release.plan import Plan
 from eqn.release.summary import Summary
 
 if TYPE_CHECKING:
@@ -53,6 +53,9 @@ _CONTEXT: dict[str, Any] = {
 }
 """The standard's vocabulary, whole: readers warn of any other."""
 
+_SETS = f"{COLUMN_MEANINGS[CONFORMAL_COLUMN]}. "
+"""What is said of the conformal sets before their promise."""
+
 _OURS = {
     ID_COLUMN: "as given; else 16 hex digits of the text's sha256, a dash, and its occurrence in the file",
     TEXT_COLUMN: "as given",
@@ -62,7 +65,7 @@ _OURS = {
 }
 
 
-def croissant_json(plan: Plan, summary: Summary, files: Mapping[str, FileEntry]) -> bytes:
+def croissant_json(plan: Described, summary: Summary, files: Mapping[str, FileEntry]) -> bytes:
     """Describe a job's data: `files` are those in its folder, by their names below it, of which the parts are used.
 
     The same job with the same parts always gets the same bytes. Without a part there is nothing to load, so neither
@@ -93,7 +96,14 @@ def croissant_json(plan: Plan, summary: Summary, files: Mapping[str, FileEntry])
     return (json.dumps(facts, indent=2).replace("<", "\\u003c") + "\n").encode("ascii")
 
 
-def _others(plan: Plan) -> str:
+def promise_in(content: bytes) -> str:
+    """Give what the conformal sets of a description promise; empty where it says nothing of them."""
+    fields = [field for records in json.loads(content).get("recordSet", []) for field in records["field"]]
+    told = [str(field["description"]) for field in fields if field["name"] == CONFORMAL_COLUMN]
+    return told[0].removeprefix(_SETS) if told else ""
+
+
+def _others(plan: Described) -> str:
     """Tell how many texts another model has annotated."""
     rows: collections.Counter[str] = collections.Counter()
     for digest, _, count in plan.rows_of_others:
@@ -128,7 +138,7 @@ def _file_set() -> dict[str, Any]:
     }
 
 
-def _record_set(plan: Plan) -> dict[str, Any]:
+def _record_set(plan: Described) -> dict[str, Any]:
     meanings = _meanings(plan)
     fields = [field for place, column in enumerate(plan.schema) if (field := _field(column, place, meanings))]
     left_out = len(plan.schema) - len(fields)
@@ -143,11 +153,11 @@ def _record_set(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _meanings(plan: Plan) -> dict[str, str]:
+def _meanings(plan: Described) -> dict[str, str]:
     """Give what our columns hold, with what the conformal sets promise."""
-    if plan.conformal is None:
+    if plan.promise is None:
         return _OURS  # an input's own column may be called entropy
-    sets = f"{COLUMN_MEANINGS[CONFORMAL_COLUMN]}. {promise(plan.conformal)}"
+    sets = f"{_SETS}{plan.promise}"
     return _OURS | COLUMN_MEANINGS | {CONFORMAL_COLUMN: sets}
 
 

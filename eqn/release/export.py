@@ -4,7 +4,9 @@ RFC 4180 in UTF-8, lines ending in LF. Texts always stand in quotes, numbers nev
 without quotes. Parquet stays the truth: a CSV file says nothing of types.
 
 Spreadsheets run cells that begin like a formula, and texts are strangers'. So a cell that is no number, and names of
-columns, get a single quote in front (`escaped`); `unescaped` takes exactly that back.
+columns, get a single quote in front (`escaped`); `unescaped` takes exactly that back. Where a spreadsheet splits at
+semicolons or tabs, only the first cell of a line is still whole: in all others, what stands behind such a character
+counts as a beginning, too.
 """
 
 import base64
@@ -40,8 +42,14 @@ if TYPE_CHECKING:
 
 GOLD = "gold_"
 
-_FORMULA = re.compile(r"'*(?:[\0\t\r\n]|\s*[=+\-@＝＋－＠])")  # noqa: RUF001  full-width, as Japanese spreadsheets take
+_SIGNS = "[=+\\-@＝＋－＠]"  # noqa: RUF001  full-width, as Japanese spreadsheets take
+_FORMULA = re.compile(rf"'*(?:[\0\t\r\n]|\s*{_SIGNS})")
 """What may be run: after white space, and after quotes that would be taken for this escape."""
+_BEGINNING = r"(?<=[;\t\r\n])"
+_RUNS = rf"""(?=(?:[\0"']|[^\S\t\r\n])*{_SIGNS})"""
+_INSIDE = re.compile(_BEGINNING + _RUNS)
+"""A place inside of a cell at which a formula begins for who splits lines otherwise."""
+_ESCAPED_INSIDE = re.compile(f"{_BEGINNING}'{_RUNS}")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,25 +144,28 @@ def csv_pages(
         yield _header(_columns(_schema(manifest).names, options), options)
 
 
-def escaped(cell: str) -> str:
+def escaped(cell: str, *, first: bool = True) -> str:
     """Give `cell` with a single quote in front if a spreadsheet might run it, or take that quote for this escape.
 
     It does when, after any single quotes, it begins with a tab, a line end or NUL, or, after any white space, with one
-    of `= + - @` or their full-width forms.
+    of `= + - @` or their full-width forms. In a cell that is not the `first` of its line, a quote stands as well behind
+    each semicolon, tab and line end that is followed by such a sign, be white space, quotes or NUL between them.
 
-    >>> escaped("=1+1"), escaped("'=1+1"), escaped("'tis fine")
-    ("'=1+1", "''=1+1", "'tis fine")
+    >>> escaped("=1+1"), escaped("'=1+1"), escaped("'tis fine"), escaped("a;=1"), escaped("a;=1", first=False)
+    ("'=1+1", "''=1+1", "'tis fine", 'a;=1', "a;'=1")
     """
-    return f"'{cell}" if _FORMULA.match(cell) else cell
+    inside = cell if first else _INSIDE.sub("'", cell)
+    return f"'{inside}" if _FORMULA.match(inside) else inside
 
 
-def unescaped(cell: str) -> str:
+def unescaped(cell: str, *, first: bool = True) -> str:
     """Give back what `escaped` was given.
 
-    >>> unescaped("'=1+1"), unescaped("''=1+1"), unescaped("'tis fine")
-    ('=1+1', "'=1+1", "'tis fine")
+    >>> unescaped("'=1+1"), unescaped("''=1+1"), unescaped("'tis fine"), unescaped("a;'=1", first=False)
+    ('=1+1', "'=1+1", "'tis fine", 'a;=1')
     """
-    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
+    inside = cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
+    return inside if first else _ESCAPED_INSIDE.sub("", inside)
 
 
 def quantised(intensity: float) -> float:
@@ -189,7 +200,7 @@ def _columns(there: list[str], options: CsvOptions) -> list[str]:
 
 
 def _header(names: list[str], options: CsvOptions) -> bytes:
-    safe = map(escaped, names) if options.safe else names
+    safe = [escaped(name, first=not place) for place, name in enumerate(names)] if options.safe else names
     return (",".join(name if name.isidentifier() else _quoted(name) for name in safe) + "\n").encode()
 
 
@@ -207,13 +218,13 @@ class _Intensities(dict[float, str]):
 
 def _rows(table: "pa.Table", known: _Intensities, *, safe: bool) -> bytes:
     columns = [
-        [known[value] for value in column.to_pylist()] if name in INDEX else _cells(column, safe=safe)
-        for name, column in zip(table.column_names, table.columns, strict=True)
+        [known[value] for value in column.to_pylist()] if name in INDEX else _cells(column, safe=safe, first=not place)
+        for place, (name, column) in enumerate(zip(table.column_names, table.columns, strict=True))
     ]
     return "".join(",".join(row) + "\n" for row in zip(*columns, strict=True)).encode()
 
 
-def _cells(column: "pa.ChunkedArray", *, safe: bool) -> list[str]:
+def _cells(column: "pa.ChunkedArray", *, safe: bool, first: bool) -> list[str]:
     import pyarrow as pa
 
     types = pa.types
@@ -224,7 +235,7 @@ def _cells(column: "pa.ChunkedArray", *, safe: bool) -> list[str]:
         texts = [None if value is None else _json(value) for value in column.to_pylist()]
     if types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind) or types.is_boolean(kind):
         return [text or "" for text in texts]
-    return ["" if text is None else _quoted(escaped(text) if safe else text) for text in texts]
+    return ["" if text is None else _quoted(escaped(text, first=first) if safe else text) for text in texts]
 
 
 def _is_flat(kind: "pa.DataType") -> bool:

@@ -1,13 +1,15 @@
 """The manifest: the JSON file whose appearance publishes a release, and the layout of keys around it.
 
-<dataset>/releases/<n>.json               the manifest: written last, once, never changed; n = 1, 2, 3 ...
-<dataset>/files/<job>/data/part-00000.parquet ...     or <job>.1, <job>.2 ... where a folder could not be used
+<dataset>/releases/<n>.json               the manifest: written last, once; n = 1, 2, 3 ...
+                  /<n>.erasure-<k>.json   the same after erasure k, in place of all before; <n>.json is a copy of it
+<dataset>/files/<job>/data/part-00000.parquet ...     or <job>.1 ... where a folder could not be used; <job>.erasure-<k>
                      /quarantine/quarantine-00000.parquet ...
                      /quality/            Data Docs of the input
                      /README.md           the dataset card
                      /croissant.json      the same for machines
 <dataset>/commits/...                     commits whose outcome is open (see `eqn.release.commit`)
 <dataset>/collected/...                   folders that nobody uses any more (see `eqn.release.collection`)
+<dataset>/erasures/<k>.json               what was erased (see `eqn.release.erasures`); k = 1, 2, 3 ...
 """
 
 import dataclasses
@@ -20,15 +22,16 @@ from typing import Any
 from eqn.errors import ArtifactRefused, UsageError
 from eqn.store.interface import check_key
 
-FORMAT = 2
-"""Format 1 knows no inputs whose parts another model made; where there are none, a manifest is still written in it, so
-that older readers take it."""
+FORMAT = 3
+"""Format 1 knows no inputs whose parts another model made, format 2 no erasures. A manifest is written in the first one
+that will do, so that older readers take it."""
 CARD = "README.md"
 """The dataset card's name."""
 CROISSANT = "croissant.json"
 """The name of the card for machines."""
-_FORMATS = (1, FORMAT)
+_FORMATS = (1, 2, FORMAT)
 _OF_OTHERS = ("model", "options")
+_OF_ERASURES = ("erasures", "redactions")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
 
@@ -63,6 +66,22 @@ class InputEntry:
     """The arithmetic of that model: `back_end`, `precision`, `batches`; there when `model` is."""
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Redaction:
+    """Rows that were taken out of a release after it was published."""
+
+    record: int
+    """Number of the erasure's record, which says what was erased."""
+    when: str
+    """Time of that record, ISO 8601 in UTC."""
+    by: str
+    """Who ordered it."""
+    reason: str
+    """In their words; may be empty."""
+    rows: int
+    """Rows of this release, from its quarantine too."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     """Everything there is to know of a release."""
@@ -74,7 +93,7 @@ class Manifest:
     path: str
     """Key of the folder with the files."""
     commit_id: str
-    """Names the attempt that published; tells one's own commit from a rival's."""
+    """Names the attempt that wrote this manifest; tells one's own commit from a rival's."""
     content_digest: str
     """Digest over the files' digests."""
     created: str
@@ -93,6 +112,10 @@ class Manifest:
     """Every file, by its name below `path`."""
     previous: int | None
     """The release before this one."""
+    erasures: int = 0
+    """Number of the newest erasure whose rows are not in it."""
+    redactions: tuple[Redaction, ...] = ()
+    """What was taken out after it was published, the earliest first."""
 
     def to_bytes(self) -> bytes:
         """Give the manifest as it is stored."""
@@ -101,7 +124,9 @@ class Manifest:
             {name: value for name, value in entry.items() if name not in _OF_OTHERS or value is not None}
             for entry in facts["inputs"]
         ]
-        facts["format"] = FORMAT if any(entry.model for entry in self.inputs) else 1
+        if not self.erasures:
+            facts = {name: value for name, value in facts.items() if name not in _OF_ERASURES}
+        facts["format"] = self._format
         return (json.dumps(facts, indent=2, ensure_ascii=False) + "\n").encode()
 
     @classmethod
@@ -125,7 +150,8 @@ class Manifest:
                 InputEntry(**{**entry, "parts": tuple(entry["parts"]), "quarantine": tuple(entry["quarantine"])})
                 for entry in facts.pop("inputs")
             )
-            manifest = cls(**facts, files=files, inputs=inputs)
+            redactions = tuple(Redaction(**entry) for entry in facts.pop("redactions", ()))
+            manifest = cls(**facts, files=files, inputs=inputs, redactions=redactions)
             manifest.check()
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ArtifactRefused(
@@ -133,6 +159,10 @@ class Manifest:
                 todo="Restore the file, or go on with another release: `eqn release list` shows them.",
             ) from error
         return manifest
+
+    @property
+    def _format(self) -> int:
+        return FORMAT if self.erasures else 2 if any(entry.model for entry in self.inputs) else 1
 
     @property
     def folder(self) -> str:
@@ -150,6 +180,15 @@ class Manifest:
         named = {name for entry in self.inputs for name in (*entry.parts, *entry.quarantine)}
         if not named <= self.files.keys():
             raise ValueError(f"its inputs name files that it does not list: {sorted(named - self.files.keys())}")
+        self._check_models()
+        if not isinstance(self.erasures, int) or any(entry.record > self.erasures for entry in self.redactions):
+            raise ValueError("it names erasures that it does not know of")
+        if self.rows_in != self.rows_out + self.rows_quarantined:
+            raise ValueError(
+                f"it does not add up: {self.rows_in} rows in, {self.rows_out} out, {self.rows_quarantined} quarantined"
+            )
+
+    def _check_models(self) -> None:
         arithmetics = [self.options, *(entry.options for entry in self.inputs if entry.options is not None)]
         if not all(isinstance(value, dict) for value in arithmetics):
             raise ValueError("options must be objects")
@@ -158,10 +197,6 @@ class Manifest:
         for model in (self.model, *(entry.model for entry in self.inputs if entry.model is not None)):
             if not {"name", "version", "digest"} <= model.keys():
                 raise ValueError("it does not name its model")
-        if self.rows_in != self.rows_out + self.rows_quarantined:
-            raise ValueError(
-                f"it does not add up: {self.rows_in} rows in, {self.rows_out} out, {self.rows_quarantined} quarantined"
-            )
 
 
 def is_dataset_name(name: str) -> bool:
@@ -184,9 +219,10 @@ def check_dataset_name(name: str) -> str:
     return name
 
 
-def manifest_key(dataset: str, number: int) -> str:
-    """Give the key of the manifest of release `number`."""
-    return f"{dataset}/releases/{number}.json"
+def manifest_key(dataset: str, number: int, *, redaction: int = 0) -> str:
+    """Give the key of the manifest of release `number`: as published, or after the erasure of number `redaction`."""
+    name = f"{number}.erasure-{redaction}" if redaction else f"{number}"
+    return f"{dataset}/releases/{name}.json"
 
 
 def files_key(dataset: str, folder: str) -> str:
@@ -197,6 +233,11 @@ def files_key(dataset: str, folder: str) -> str:
 def folder_name(job: str, attempt: int) -> str:
     """Give the name of the folder for a job's files; the first attempt's is the job's digest."""
     return f"{job}.{attempt}" if attempt else job
+
+
+def redacted_folder_name(job: str, erasure: int, attempt: int) -> str:
+    """Give the name of the folder for a job's files without what was erased up to record `erasure`."""
+    return f"{job}.erasure-{erasure}.{attempt}" if attempt else f"{job}.erasure-{erasure}"
 
 
 def job_of(folder: str) -> str:

@@ -12,6 +12,7 @@ from eqn.annotation.engine import Engine, Report, Running
 from eqn.annotation.shards import is_as_written, parquet_bytes, parquet_table
 from eqn.corpus.quarantine import quarantine_table
 from eqn.corpus.reader import Batch
+from eqn.failpoints import reached
 from eqn.release.catalog import not_as_published, published_file
 from eqn.release.manifest import FileEntry, InputEntry, Manifest
 from eqn.release.plan import Plan, Source
@@ -189,6 +190,7 @@ class PartWriter:
             if there is not None:
                 return there
             raise FolderUnusable(name)  # gone since then: somebody cleans up
+        reached("publish.part-written")
         self._note(name, content, len(table))
         return table
 
@@ -200,6 +202,7 @@ class PartWriter:
         except KeyError:
             raise not_as_published(self._store, key) from None
         if copied:
+            reached("publish.part-copied")
             self._written.files[name] = entry
         elif self._take(name, table.schema, lambda there: _holds(there, table), sha256=entry.sha256) is None:
             raise FolderUnusable(name)

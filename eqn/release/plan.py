@@ -1,16 +1,15 @@
 """The plan of a release: one scan of the inputs, then everything about the work is known before any of it starts."""
 
-import collections
 import dataclasses
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from eqn.annotation.annotator import Annotator
 from eqn.annotation.columns import output_schema
 from eqn.annotation.shards import ROWS, parquet_table
-from eqn.annotation.uncertainty import conformal_of
-from eqn.corpus.contract import ID_COLUMN, TEXT_COLUMN
+from eqn.annotation.uncertainty import conformal_of, promise
+from eqn.corpus.contract import ID_COLUMN, TEXT_COLUMN, Reason
+from eqn.corpus.erased import NOTHING_ERASED, ErasureList
 from eqn.corpus.inputs import InputFile
 from eqn.corpus.reader import Batch, FileScan, read_batches
 from eqn.errors import DataRefused
@@ -18,6 +17,8 @@ from eqn.evaluation.conformal import Conformal
 from eqn.quality.inputs import scan_all
 from eqn.records import ModelRef
 from eqn.release.catalog import find_job, latest_readable, published_file
+from eqn.release.described import Maker, makers
+from eqn.release.erasures import list_of, read_erasures
 from eqn.release.manifest import InputEntry, Manifest, check_dataset_name
 from eqn.release.reuse import (
     EVERYTHING,
@@ -76,11 +77,20 @@ class Plan:
     """The latest release that can be read, whose parts are carried over where nothing changed."""
     conformal: Conformal | None = None
     """The limits of the conformal sets where the columns of `eqn.annotation.uncertainty` are written; else None."""
+    erased: ErasureList = NOTHING_ERASED
+    """What must not come out of the inputs again."""
+    erasures: int = 0
+    """Number of the newest record on that list."""
 
     def batches(self, source: Source) -> Iterator[Batch]:
         """Read the rows of one input in shards."""
         return read_batches(
-            source.file, source.scan, text_column=self.text_column, id_column=self.id_column, batch_rows=ROWS
+            source.file,
+            source.scan,
+            text_column=self.text_column,
+            id_column=self.id_column,
+            erasures=self.erased,
+            batch_rows=ROWS,
         )
 
     @property
@@ -89,23 +99,28 @@ class Plan:
         return self.conformal is not None
 
     @property
+    def promise(self) -> str | None:
+        """Say what the conformal sets promise, where they are written."""
+        return None if self.conformal is None else promise(self.conformal)
+
+    @property
     def rows(self) -> int:
         """Rows of all inputs."""
         return sum(source.scan.rows for source in self.sources)
 
     @property
-    def rows_of_others(self) -> list[tuple[str, Mapping[str, Any], int]]:
-        """Rows that are carried over from other makers: the model's digest, its arithmetic, and how many rows.
+    def rows_erased(self) -> int:
+        """Rows of all inputs that are on the list of erasures."""
+        return sum(source.scan.quarantined.get(Reason.ERASED, 0) for source in self.sources)
 
-        Most rows first.
-        """
-        rows: collections.Counter[str] = collections.Counter()
-        for source in self.sources:
-            if source.carried and source.carried.model is not None:
-                maker = [source.carried.model["digest"], source.carried.options]
-                rows[json.dumps(maker, sort_keys=True)] += source.scan.accepted
-        ordered = sorted(rows.items(), key=lambda pair: (-pair[1], pair[0]))
-        return [(*json.loads(maker), count) for maker, count in ordered]
+    @property
+    def rows_of_others(self) -> list[Maker]:
+        """Rows that are carried over from other makers, most rows first."""
+        return makers(
+            (source.carried.model["digest"], source.carried.options or {}, source.scan.accepted)
+            for source in self.sources
+            if source.carried and source.carried.model is not None
+        )
 
     @property
     def rows_to_annotate(self) -> int:
@@ -139,7 +154,9 @@ def make_plan(
     """
     check_dataset_name(dataset)
     conformal = conformal_of(annotator.package) if uncertainty else None
-    scans = scan_all(inputs, text_column=text_column, id_column=id_column)
+    records = read_erasures(store, dataset)
+    erased = list_of(records)
+    scans = scan_all(inputs, text_column=text_column, id_column=id_column, erasures=erased)
     schema = output_schema(_columns(scans), uncertainty=uncertainty)
     form = form_options(text_column=text_column, id_column=id_column, uncertainty=uncertainty)
     digest, options = annotator.package.digest, annotator.options | form
@@ -173,6 +190,8 @@ def make_plan(
         published=published,
         previous=previous,
         conformal=conformal,
+        erased=erased,
+        erasures=len(records),
     )
 
 

@@ -17,10 +17,20 @@ from eqn.annotation.annotator import Annotator
 from eqn.annotation.engine import Engine, LocalEngine, Report
 from eqn.corpus.contract import VERSION
 from eqn.errors import StoreUnavailable
+from eqn.failpoints import reached
 from eqn.records import ReleaseRef
 from eqn.release.card import dataset_card
 from eqn.release.catalog import reference
-from eqn.release.commit import FilesCollected, commit, require_number, settle, twin_or_last
+from eqn.release.collection import give_up
+from eqn.release.commit import (
+    FilesCollected,
+    Outdated,
+    commit,
+    require_current,
+    require_number,
+    settle,
+    twin_or_last,
+)
 from eqn.release.croissant import croissant_json
 from eqn.release.manifest import (
     CARD,
@@ -59,8 +69,8 @@ def publish(
 
     Raises:
         StorageFull, StoreUnavailable: nothing is published, what was written is used by a rerun.
-        Conflict: release `expect` holds other work or is not the next one, this work is another release already, or a
-            hundred rivals published first.
+        Conflict: release `expect` holds other work or is not the next one, this work is another release already, a
+            hundred rivals published first, or rows were erased since the plan was made.
         CommitUnknown: the store stopped answering during the commit.
         DataRefused: an input changed since the plan was made.
         ArtifactRefused: a file that is to be carried over is not as it was published.
@@ -70,17 +80,22 @@ def publish(
         return found(store, plan.published, expect=expect)
     commit_id = str(uuid.uuid4())
     after = plan.previous.release if plan.previous else 0
-    for folder in itertools.islice(_folders(store, plan), _FOLDERS):
-        twin, _ = twin_or_last(store, plan.dataset, plan.job, after=after, expect=expect)
-        if twin is not None:
-            return found(store, twin, expect=expect)
-        key = files_key(plan.dataset, folder)
-        # Where the folder is not to be used after all, the next one is.
-        with contextlib.suppress(FolderUnusable, FilesCollected):
-            written = _write(store, plan, key, engine=engine or LocalEngine(annotator), quality=quality, report=report)
-            with current_run().stage("commit"):
-                done = commit(store, _draft(plan, written, key, commit_id), after=after, expect=expect)
-            return reference(store, done.manifest, already_published=done.already_published)
+    with _given_up_when_outdated(store, plan.dataset) as used:
+        for folder in itertools.islice(_folders(store, plan), _FOLDERS):
+            twin, _ = twin_or_last(store, plan.dataset, plan.job, after=after, expect=expect)
+            if twin is not None:
+                return found(store, twin, expect=expect)
+            require_current(store, plan.dataset, plan.erasures)
+            used.append(folder)
+            key = files_key(plan.dataset, folder)
+            # Where the folder is not to be used after all, the next one is.
+            with contextlib.suppress(FolderUnusable, FilesCollected):
+                written = _write(
+                    store, plan, key, engine=engine or LocalEngine(annotator), quality=quality, report=report
+                )
+                with current_run().stage("commit"):
+                    done = commit(store, _draft(plan, written, key, commit_id), after=after, expect=expect)
+                return reference(store, done.manifest, already_published=done.already_published)
     raise StoreUnavailable(
         f"expected to write the files of this job; {_FOLDERS} folders in {store.address(f'{plan.dataset}/files')} hold "
         f"other files under its name ({plan.job}), or lose what is written.",
@@ -100,6 +115,18 @@ def found(store: ObjectStore, published: Manifest, *, expect: int | None = None)
     return reference(store, published, already_published=True)
 
 
+@contextlib.contextmanager
+def _given_up_when_outdated(store: ObjectStore, dataset: str) -> Iterator[list[str]]:
+    """Give a list for the folders that are written to: where rows were erased meanwhile, all of them must go."""
+    used: list[str] = []
+    try:
+        yield used
+    except Outdated:
+        for folder in used:
+            give_up(store, dataset, folder)
+        raise
+
+
 def _folders(store: ObjectStore, plan: Plan) -> Iterator[str]:
     """Give the names of the folders that the job's files may be written to."""
     for attempt in itertools.count():
@@ -113,6 +140,7 @@ def _write(
 ) -> Written:
     """Write every file of the job, and give what was written."""
     written = PartWriter(store, plan, folder, engine=engine, report=report).write()
+    reached("publish.parts-written")
     if quality is not None:
         for name, content in documents(quality):
             written.files[f"quality/{name}"] = put_document(
@@ -122,6 +150,7 @@ def _write(
     written.files[CARD] = put_document(store, folder, CARD, card, always_equal=True)
     described = croissant_json(plan, written.summary, written.files)
     written.files[CROISSANT] = put_document(store, folder, CROISSANT, described, always_equal=True)
+    reached("publish.documents-written")
     return written
 
 
@@ -148,4 +177,5 @@ def _draft(plan: Plan, written: Written, folder: str, commit_id: str) -> Callabl
         ids_in_several_files=written.summary.ids_in_several_files(),
         files=files,
         previous=number - 1 or None,
+        erasures=plan.erasures,
     )

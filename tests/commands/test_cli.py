@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import typer
 
 import eqn as package
 from eqn.cli import app
+from tests.small_disk import on_a_small_disk
 
 Eqn = Callable[..., Any]
 
@@ -63,9 +63,9 @@ def test_every_command_is_here() -> None:
     assert sorted(" ".join(path) for path in COMMANDS) == [
         *("annotate", "data corrected", "data fetch", "data show", "data votes", "evaluate", "import-checkpoint"),
         *("metrics serve", "metrics show", "models list", "models rollback", "promote", "quality label-issues"),
-        *("release drift", "release export", "release gc", "release list", "release path", "release reconcile"),
-        *("release report", "release serve", "release show", "release verify", "store doctor", "store put", "train"),
-        "validate",
+        *("release drift", "release erase", "release export", "release gc", "release list", "release path"),
+        *("release reconcile", "release report", "release serve", "release show", "release verify", "store doctor"),
+        *("store put", "train", "validate"),
     ]
 
 
@@ -231,14 +231,8 @@ def test_a_full_disk_is_exit_code_6(state: Any, letters: Path, elsewhere: Path) 
     """Publishing onto a disk of 16 KB: the place is named, and there is no traceback."""
     disk = elsewhere / "disk"
     disk.mkdir()
-    mount = f"mount -t tmpfs -o size=16k tmpfs {disk} && exec "
-    command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
-    if not shutil.which("unshare") or subprocess.run([*command, mount + "true"], check=False).returncode:
-        pytest.skip("NOT RUN: this machine lets nobody mount a file system")
     options = ["annotate", "letters.csv", "--dataset", "x", "--out", "disk", "--model", str(state.package)]
-    done = subprocess.run(
-        [*command, mount + '"$@"', "sh", *MAIN, *options], capture_output=True, text=True, check=False
-    )
+    done = on_a_small_disk(disk, "16k", [*MAIN, *options])
 
     assert done.returncode == 6, done.stderr
     assert "expected room to write disk/x/files/" in done.stderr

@@ -34,6 +34,7 @@ def _decide(rows: _Pairs) -> list[str | Reason]:
     return [outcome.reason if isinstance(outcome, Fault) else outcome for outcome in outcomes]
 
 
+@pytest.mark.promise(25)
 def test_of_equal_repeats_the_first_stays_and_of_a_conflict_none() -> None:
     """The worked example: 1 is repeated, 2 contradicts itself, 3 is alone."""
     rows = [("2", "x"), ("1", "a"), ("3", "a"), ("1", "a"), ("2", "x"), ("2", "y"), ("1", "a")]
@@ -41,6 +42,7 @@ def test_of_equal_repeats_the_first_stays_and_of_a_conflict_none() -> None:
     assert _decide(rows) == [conflicting, "1", "3", repeated, conflicting, conflicting, repeated]
 
 
+@pytest.mark.promise(25)
 @given(st.lists(st.tuples(st.sampled_from("123456"), st.sampled_from(["x", "y", "xy"])), max_size=30))
 def test_the_decision_is_that_of_the_simple_rule(rows: _Pairs) -> None:
     """Sorting digests gives what remembering every row in a dictionary gives."""
@@ -58,6 +60,7 @@ def test_the_decision_is_that_of_the_simple_rule(rows: _Pairs) -> None:
     assert _decide(rows) == expected
 
 
+@pytest.mark.promise(25)
 def test_repeats_are_found_across_the_windows_of_the_comparison() -> None:
     """Many rows, many of them equal: nothing is lost between two windows."""
     rows = [(str(number % 50_000), "t") for number in range(150_000)]
@@ -75,6 +78,7 @@ def test_ids_that_all_differ_are_not_looked_at_again() -> None:
     assert scan.finish(given=True, again=_not_again) == Identity(given=True)
 
 
+@pytest.mark.promise(25)
 def test_ids_that_only_look_equal_at_first_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keys of 8 bytes can meet by chance: the second look goes by 16, and finds the real repeats among them."""
 
@@ -106,6 +110,7 @@ def _peak(identifiers: Iterable[str | None], texts: Iterable[str], *, given: boo
     return peak_bytes(work)
 
 
+@pytest.mark.promise(24)
 def test_a_scan_takes_few_bytes_for_a_row() -> None:
     """8 for a key and 1 to compare, beside what their list takes ahead; 8 for each text that comes again."""
     rows = 20_000
@@ -114,6 +119,7 @@ def test_a_scan_takes_few_bytes_for_a_row() -> None:
     assert _peak((None for _ in range(rows)), (str(number // 2) for number in range(rows)), given=False) < 19 * rows
 
 
+@pytest.mark.promise(25)
 def test_without_ids_a_text_and_its_occurrence_make_one() -> None:
     """Equal texts all stay; the id is the same in every file and on every machine."""
     texts = ["a", "b", "a", "a", "c"]

@@ -71,13 +71,31 @@ def test_equal_names_grow_by_their_folders_until_they_differ(tmp_path: Path) -> 
     assert _names(*sorted(tmp_path.glob("*/*"))) == ["one/x.csv", "two/x.csv", "y.csv"]
 
 
-def test_links_to_files_are_followed_and_loops_are_not(folder: Path, tmp_path: Path) -> None:
-    """A folder that contains itself by a link is read once."""
-    outside = tmp_path / "elsewhere.csv"
-    outside.write_text("x")
-    (folder / "link.csv").symlink_to(outside)
+def test_links_inside_of_a_folder_are_followed_and_loops_are_not(folder: Path) -> None:
+    """A folder that contains itself by a link is read once, and so is a file with two names."""
+    (folder / "z.csv").symlink_to("b.csv")
+    (folder / "other").symlink_to("sub")
     (folder / "sub" / "loop").symlink_to(folder)
-    assert _names(folder) == ["a.jsonl", "b.csv", "link.csv", "sub/c.tsv.gz", "sub/deep/d.NDJSON"]
+    assert _names(folder) == ["a.jsonl", "b.csv", "other/c.tsv.gz", "other/deep/d.NDJSON"]
+
+
+def test_a_link_that_leads_out_of_a_folder_is_a_fault_unless_it_is_named(folder: Path, tmp_path: Path) -> None:
+    """Links to a file, to a folder and to nowhere; a folder that is reached by a link is one to be searched."""
+    outside = tmp_path / "elsewhere" / "private.csv"
+    outside.parent.mkdir()
+    outside.write_text("x")
+    (folder / "file.csv").symlink_to(outside)
+    (folder / "sub" / "up").symlink_to(outside.parent)
+    (folder / "dead.csv").symlink_to(tmp_path / "nowhere.csv")
+    with pytest.raises(UsageError) as caught:
+        find_inputs([str(folder)])
+    assert [fault.partition(": ")[2] for fault in caught.value.faults] == [
+        "a link that leads out of the folder; name the file itself to read it"
+    ] * 3
+    assert _names(folder / "file.csv", folder / "[bf]*.csv") == ["b.csv", "file.csv"]
+
+    (tmp_path / "link").symlink_to(folder / "sub" / "deep")
+    assert _names(tmp_path / "link") == ["d.NDJSON"]
 
 
 def test_all_faults_are_reported_at_once(folder: Path) -> None:

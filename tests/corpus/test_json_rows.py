@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -20,7 +21,7 @@ def _file(path: Path, *lines: str | bytes) -> InputFile:
     return InputFile(str(path), "x.jsonl", "jsonl", compressed=False)
 
 
-def _outcomes(file: InputFile, **columns: str) -> list[object]:
+def _outcomes(file: InputFile, **columns: Any) -> list[object]:
     """Give (id, text) of each row taken and the reason of each other one, in file order."""
     (batch,) = read_batches(file, scan(file, **columns), batch_rows=1000, **columns)
     found: dict[int, object] = {item.row: item.reason for item in batch.quarantined}

@@ -81,7 +81,7 @@ def test_a_long_line_is_cut_and_the_next_one_is_whole(tmp_path: Path, monkeypatc
         ("id,text\n".encode("utf-16-le"), "binary or UTF-16"),
         (b"PK\x03\x04\x14\x00\x00", "office file"),
         (b"PAR1\x15\x04\x00", "Parquet"),
-        (gzip.compress(b"id,text\n"), "Add .gz"),
+        (gzip.compress(b"id,text\n", mtime=0), "Add .gz"),
         (b"id,text\r1,a\r2,b\r", "CR alone"),
     ],
 )
@@ -92,7 +92,13 @@ def test_a_file_that_is_no_text_is_refused_by_its_first_line(tmp_path: Path, con
 
 
 @pytest.mark.parametrize(
-    "content", [b"id,text\n", gzip.compress(b"a\n" * 9999)[:-9], gzip.compress(b"a\n")[:5], gzip.compress(b"a") + b"zz"]
+    "content",
+    [
+        b"id,text\n",
+        gzip.compress(b"a\n" * 9999, mtime=0)[:-9],
+        gzip.compress(b"a\n", mtime=0)[:5],
+        gzip.compress(b"a", mtime=0) + b"zz",
+    ],
 )
 def test_damaged_gzip_is_refused(tmp_path: Path, content: bytes) -> None:
     """Plain bytes, a cut file and bytes behind the end: the lines are not to be trusted."""

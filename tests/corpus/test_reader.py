@@ -76,6 +76,7 @@ def test_gzip_reads_as_the_plain_file_does(tmp_path: Path) -> None:
     assert scan(packed).digest != scan(plain).digest
 
 
+@pytest.mark.promise(21)
 @pytest.mark.parametrize(
     "after",
     [
@@ -98,6 +99,7 @@ def test_a_file_that_changes_between_the_passes_is_refused(tmp_path: Path, after
         list(read_batches(file, scanned, batch_rows=1))
 
 
+@pytest.mark.promise(21)
 def test_a_file_that_changes_while_its_repeats_are_looked_at_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,6 +155,7 @@ def test_values_that_cannot_be_are_usage_errors(tmp_path: Path) -> None:
 _text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=12)
 
 
+@pytest.mark.promise(20)
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.tuples(_text, _text.filter(str.strip), _text), min_size=1, max_size=12, unique_by=lambda row: row[0])

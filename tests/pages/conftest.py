@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from eqn.pages.publish import publish_page
 from eqn.release.manifest import CARD, FileEntry, InputEntry, Manifest, content_digest, files_key, manifest_key
 from eqn.store.directory import DirectoryStore
 from eqn.store.interface import ObjectStore
+from tests.available import not_run
 
 THRESHOLD = 0.3
 """From here on an intensity is a label in these releases."""
@@ -176,23 +176,16 @@ def letters(store: DirectoryStore) -> Manifest:
     return write_release(store, *LETTERS, shared=1)
 
 
-def _unavailable(why: str) -> None:
-    """Skip a test that cannot run here, and fail it where everything must run."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"NOT RUN: {why}")
-    pytest.skip(f"NOT RUN: {why}")
-
-
 @pytest.fixture(scope="module")  # two open ones in a thread meet in the same event loop
 def browser() -> Iterator[Any]:
     """A Chromium without a window."""
     try:
         from playwright.sync_api import sync_playwright
     except ModuleNotFoundError:
-        _unavailable("playwright is not installed (pip install 'eqn[stack]')")
+        not_run("playwright is not installed (pip install 'eqn[stack]')")
     chromium = shutil.which("chromium")
     if chromium is None:
-        _unavailable("there is no chromium (apt-get install chromium)")
+        not_run("there is no chromium (apt-get install chromium)")
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         yield opened

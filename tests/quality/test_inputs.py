@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
+from eqn.corpus.erased import ErasureList, digest_of
 from eqn.corpus.goemotions import Corpus, load_corpus
 from eqn.corpus.inputs import InputFile, find_inputs
 from eqn.corpus.reader import FileScan
 from eqn.emotions import EMOTIONS
 from eqn.errors import DataRefused
-from eqn.quality.inputs import scan_all, validated_corpus, validated_inbox
+from eqn.quality.inputs import forget_reports, scan_all, validated_corpus, validated_inbox
 from eqn.records import Validation
 
 Scanned = tuple[tuple[InputFile, ...], list[FileScan]]
@@ -164,3 +165,32 @@ def test_all_files_that_cannot_be_taken_are_named_at_once(tmp_path: Path) -> Non
     assert one.value.what.startswith("a.csv: ")
     assert one.value.faults == ()
     assert [fault.partition(":")[0] for fault in all_of_them.value.faults] == ["a.csv", "b.parquet", "c.csv"]
+
+
+def test_erased_rows_are_left_out_of_the_report(tmp_path: Path, docs: Path) -> None:
+    """They are neither named nor counted, however many of a file they are; another list, another report."""
+    (tmp_path / "a.csv").write_text("id,text\nann-1,hello\nann-2,there\nbob-1,you\n")
+    (tmp_path / "b.csv").write_text("id,text\nann-1,hello\n")
+    files = find_inputs([str(tmp_path / "a.csv"), str(tmp_path / "b.csv")])
+    erasures = ErasureList({digest_of(one): 1 for one in ("ann-1", "ann-2")})
+
+    with_all = validated_inbox(files, scan_all(files), name="letters", docs=docs)
+    without = validated_inbox(files, scan_all(files, erasures=erasures), name="letters", docs=docs, erasures=erasures)
+
+    assert (with_all.rows, without.rows) == (4, 1)
+    assert with_all.digest != without.digest
+    assert [finding.ids for finding in with_all.findings] == [("ann-1",)]
+    assert without.findings == ()
+    assert not any(
+        "ann-" in page.read_text("utf-8", "replace") for page in Path(without.data_docs).parent.rglob("*.html")
+    )
+
+
+def test_the_reports_of_one_inbox_are_forgotten(scanned: Callable[[], Scanned], docs: Path) -> None:
+    """Those of others stay, however alike their names are."""
+    for name in ("letters", "letters-b", "old"):
+        validated_inbox(*scanned(), name=name, docs=docs)
+
+    assert forget_reports(docs, "letters") == 1
+    assert [path.name[:-17] for path in sorted(docs.iterdir())] == ["letters-b", "old"]
+    assert forget_reports(docs / "nowhere", "letters") == 0

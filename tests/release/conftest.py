@@ -2,8 +2,10 @@
 
 import csv
 import json
+import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -84,11 +86,19 @@ def sure(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Annotator:
 
 
 @pytest.fixture(params=["directory", "moto", pytest.param("ceph", marks=pytest.mark.stack)])
-def any_store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ObjectStore:
+def any_store(request: pytest.FixtureRequest, memory: Path, monkeypatch: pytest.MonkeyPatch) -> ObjectStore:
     """A new store in a directory, in a bucket of moto's server, and in one of Ceph's."""
     if request.param == "directory":
-        return DirectoryStore(tmp_path / "any-store")
+        return DirectoryStore(memory / "any-store")
     return fresh_store(request.getfixturevalue(f"{request.param}_server"), monkeypatch)
+
+
+@pytest.fixture
+def memory() -> Iterator[Path]:
+    """A folder that is in memory where that can be: a kill loses nothing there, and syncing is free."""
+    place = Path("/dev/shm")  # noqa: S108  random names in it
+    with tempfile.TemporaryDirectory(dir=place if os.access(place, os.W_OK) else None) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ ROOT = Path(__file__).parents[2]
 
 
 class Publisher:
-    """One process; a context manager that ends it."""
+    """One process; a context manager that ends it. It scores with a `package`, or else by digests."""
 
-    def __init__(self, package: Path) -> None:
+    def __init__(self, package: Path | None = None) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.release.publisher", str(package)],
+            [sys.executable, "-m", "tests.release.publisher", *([str(package)] if package else [])],
             cwd=ROOT,
             env=os.environ | {"TOKENIZERS_PARALLELISM": "false"},  # it forks
             stdin=subprocess.PIPE,
@@ -32,7 +32,7 @@ class Publisher:
         self.process.communicate()
 
     def tell(self, **job: Any) -> None:
-        """Give it a job, or let it through its gate when there is nothing to say."""
+        """Give it a job, or let it go on when there is nothing to say."""
         assert self.process.stdin is not None
         self.process.stdin.write((json.dumps(job) if job else "") + "\n")
         self.process.stdin.flush()
@@ -45,3 +45,24 @@ class Publisher:
             _, said = self.process.communicate()
             raise EOFError(f"the publisher ended with {self.process.returncode}: {said}")
         return json.loads(line)
+
+    def do(self, **job: Any) -> Any:
+        """Let it do a job itself, and give its answer."""
+        self.tell(**job)
+        return self.hear()
+
+    def fork_waiting(self, **job: Any) -> int:
+        """Make a child for a job, and give its process id; it begins when it is let go on."""
+        self.tell(**job, fork=True)
+        return int(self.hear()["pid"])
+
+    def fork(self, **job: Any) -> int:
+        """Let a child begin a job, and give its process id."""
+        child = self.fork_waiting(**job)
+        self.tell()
+        return child
+
+    def end_of(self, **job: Any) -> int:
+        """Let a child do a job, and give its exit code, or the signal that ended it, as a negative number."""
+        self.fork(**job)
+        return int(self.hear()["status"])

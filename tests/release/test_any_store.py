@@ -102,6 +102,7 @@ class Mortal:
         return call
 
 
+@pytest.mark.promise(2)
 def test_a_death_at_any_write_loses_nothing(
     publish_files: Publish, plan_for: PlanFor, annotator: Annotator, inbox: Path, any_store: ObjectStore, golden: str
 ) -> None:
@@ -138,6 +139,7 @@ def test_a_number_that_is_taken_is_a_conflict(
     assert publish(any_store, second, annotator).number == 2
 
 
+@pytest.mark.promise(7)
 def test_rivals_in_threads_take_one_number_each(
     plan_for: PlanFor, package: Path, inbox: Path, any_store: ObjectStore
 ) -> None:

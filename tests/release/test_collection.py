@@ -1,26 +1,33 @@
 """Removing what nobody published: only that, also while others publish."""
 
 import contextlib
+import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from eqn.annotation.annotator import Annotator
 from eqn.errors import ArtifactRefused, StoreUnavailable
 from eqn.records import ReleaseRef
-from eqn.release.catalog import read_manifest, verify
+from eqn.release.catalog import read_manifest, release_numbers, verify
 from eqn.release.collection import collect
 from eqn.release.commit import announced_folders
 from eqn.release.manifest import Manifest, collected_key, manifest_key
 from eqn.release.plan import Plan
 from eqn.release.publish import publish
 from eqn.store.directory import DirectoryStore
+from eqn.store.interface import ObjectStore, open_store
+from tests.faults.promises import Trials
+from tests.release.publishers import Publisher
 
 PlanFor = Callable[..., Plan]
 Publish = Callable[..., tuple[ReleaseRef, int]]
+
+pytestmark = pytest.mark.promise(12)
 
 
 class DiesAtParts(DirectoryStore):
@@ -184,28 +191,100 @@ def test_nothing_is_removed_while_a_manifest_cannot_be_read(store: DirectoryStor
     assert set(orphans) <= set(store.list("letters"))
 
 
-def test_publishers_and_removals_at_once(plan_for: PlanFor, package: Path, inbox: Path, tmp_path: Path) -> None:
-    """Without any grace, a removal that runs all the time takes files from under running publishers, and no release."""
-    store, stop = DirectoryStore(tmp_path / "busy"), threading.Event()
+@pytest.mark.parametrize(
+    ("any_store", "rounds"),
+    [
+        ("directory", 10),
+        ("moto", 1),
+        *(pytest.param(store, 100, marks=pytest.mark.faults) for store in ("directory", "moto")),
+        pytest.param("ceph", 20, marks=pytest.mark.faults),
+    ],
+    indirect=["any_store"],
+)
+@pytest.mark.timeout(3000)
+def test_publishers_and_removals_at_once(any_store: ObjectStore, inbox: Path, trials: Trials, rounds: int) -> None:
+    """Removals without any grace, all the time, take files from under four publishers, and no release.
 
-    def remove() -> int:
-        times = 0
+    Two of the four do the same work. A run from under which everything was swept again and again says so, and a rerun
+    publishes. A killed run's files go, and nothing else.
+    """
+    address = any_store.address("busy")
+    store = open_store(address)
+    works = [[inbox / "a.csv"], [inbox / "a.csv"], [inbox / "b.jsonl"], [inbox / "a.csv", inbox / "c.parquet"]]
+    inputs = [[str(path) for path in work] for work in works]
+    with contextlib.ExitStack() as stack:
+        publishers = [stack.enter_context(Publisher()) for _ in range(4)]
+        assert [publisher.hear() for publisher in publishers] == ["started"] * 4
+        swept = 0
+        for number in range(rounds):
+            where = {"store": address, "dataset": f"busy-{number}"}
+            killed = publishers[0].end_of(**where, inputs=[str(inbox)], failpoint="publish.documents-written")
+            assert killed == -signal.SIGKILL
+            with removing(store, where["dataset"]) as removed:
+                ended = [one for one in _at_once(publishers, where, inputs) if one["exit"]]
+                assert {one["exit"] for one in ended} <= {StoreUnavailable.exit_code}
+            assert removed
+            for publisher, paths in zip(publishers, inputs, strict=True):
+                assert publisher.do(**where, inputs=paths)["exit"] == 0
+            _require_all_live(store, where["dataset"], works=3)
+            swept += sum(removed)
+    assert swept >= rounds  # the killed run's folder at least
+    trials(rounds, "rounds of four publishers against removals")
+    trials(swept, "folders removed meanwhile")
+
+
+def _at_once(publishers: list[Publisher], where: dict[str, str], inputs: list[list[str]]) -> list[dict[str, Any]]:
+    for publisher, paths in zip(publishers, inputs, strict=True):
+        publisher.tell(**where, inputs=paths)
+    return [publisher.hear() for publisher in publishers]
+
+
+def _require_all_live(store: ObjectStore, dataset: str, *, works: int) -> None:
+    """Each work has a release, every file of every manifest is there, and after a last removal nothing else is."""
+    manifests = [read_manifest(store, dataset, number) for number in release_numbers(store, dataset)]
+    assert len({manifest.job for manifest in manifests}) == len(manifests) >= works
+    assert announced_folders(store, dataset) == set()
+    collect(store, dataset, grace_hours=0)
+    for manifest in manifests:
+        verify(store, manifest)
+    named = {f"{manifest.path}/{name}" for manifest in manifests for name in manifest.files}
+    assert set(store.list(f"{dataset}/files")) == named
+
+
+@contextlib.contextmanager
+def removing(store: ObjectStore, dataset: str) -> Iterator[list[int]]:
+    """Remove what nobody needs, without any grace, again and again; gives how many folders went each time."""
+    stop, removed = threading.Event(), list[int]()
+
+    def remove() -> None:
         while not stop.is_set():
-            collect(store, "letters", grace_hours=0)
-            times += 1
-        return times
+            removed.append(len(collect(store, dataset, grace_hours=0)))
 
-    def run(name: str) -> ReleaseRef:
-        while True:
-            with contextlib.suppress(StoreUnavailable):  # swept away three times in a row: a rerun is due
-                return publish(store, plan_for(inbox / name, store=store), Annotator.load(package))
-
-    with ThreadPoolExecutor(4) as pool:
+    with ThreadPoolExecutor(1) as pool:
         remover = pool.submit(remove)
-        refs = list(pool.map(run, ["a.csv", "b.jsonl", "c.parquet"]))
-        stop.set()
-        assert remover.result() > 0
+        try:
+            yield removed
+        finally:
+            stop.set()
+        remover.result()
 
-    assert sorted(ref.number for ref in refs) == [1, 2, 3]
-    for number in (1, 2, 3):
-        verify(store, read_manifest(store, "letters", number))
+
+@pytest.mark.timeout(600)
+def test_removals_with_their_grace_leave_running_jobs_alone(tmp_path: Path, inbox: Path, trials: Trials) -> None:
+    """With the 24 hours that are the default, nothing of a run under way or just killed is taken."""
+    store = DirectoryStore(tmp_path / "busy")
+    where = {"store": str(store.root), "dataset": "letters", "inputs": [str(inbox)]}
+    with Publisher() as publisher:
+        assert publisher.hear() == "started"
+        for point in ("publish.part-written", "publish.documents-written"):
+            assert publisher.end_of(**where, failpoint=point) == -signal.SIGKILL
+            before = set(store.list("letters"))
+            assert collect(store, "letters") == []
+            assert set(store.list("letters")) == before
+        publisher.fork(**where, failpoint="commit.files-seen:stop")
+        assert publisher.hear() == {"stopped": True}
+        assert collect(store, "letters") == []
+        publisher.tell()
+        assert publisher.hear() == {"status": 0}
+    verify(store, read_manifest(store, "letters", 1))
+    trials(3, "removals with their grace", store="directory")

@@ -76,6 +76,7 @@ class UnreliableStore(DirectoryStore):
             raise StoreUnavailable("the line is dead")
 
 
+@pytest.mark.promise(8)
 @pytest.mark.parametrize(
     "faults", [["lost after"], ["lost before"], ["silence"], ["lost before", "silence"], ["silence", "lost after"]]
 )
@@ -93,6 +94,7 @@ def test_a_lost_answer_is_no_conflict(
     assert announced_folders(store, "letters") == set()
 
 
+@pytest.mark.promise(9)
 def test_an_unknown_outcome_deletes_nothing_and_is_resolved(
     publish_files: Publish, inbox: Path, tmp_path: Path
 ) -> None:
@@ -113,6 +115,7 @@ def test_an_unknown_outcome_deletes_nothing_and_is_resolved(
     assert (rerun.number, rerun.already_published, read) == (1, True, 0)
 
 
+@pytest.mark.promise(9)
 def test_a_commit_that_never_arrived_is_finished_by_reconcile(
     publish_files: Publish, inbox: Path, tmp_path: Path, golden: str
 ) -> None:
@@ -131,6 +134,7 @@ def test_a_commit_that_never_arrived_is_finished_by_reconcile(
     assert publish_files(inbox, store=store)[0].already_published
 
 
+@pytest.mark.promise(9)
 def test_an_overtaken_commit_is_told_so(publish_files: Publish, inbox: Path, tmp_path: Path) -> None:
     """Its number went to other work meanwhile: nothing is published in its name, and a rerun takes the next number."""
     store = UnreliableStore(tmp_path / "store", *["lost before"] * 3)
@@ -186,6 +190,7 @@ def first_path(store: DirectoryStore) -> str:
     return read_manifest(store, "letters", 1).path
 
 
+@pytest.mark.promise(7)
 def test_a_rival_at_the_last_moment_is_a_conflict_for_whoever_asked_for_the_number(
     plan_for: PlanFor, annotator: Annotator, inbox: Path, tmp_path: Path
 ) -> None:
@@ -339,6 +344,7 @@ def test_a_disk_that_fills_up_after_the_commit_does_not_undo_it(
     assert (release.number, release.already_published) == (1, False)
 
 
+@pytest.mark.promise(7)
 @pytest.mark.parametrize("look", range(1, 6))
 @pytest.mark.parametrize("expect", [None, 1])
 def test_a_twin_that_publishes_between_any_two_looks_is_found(
@@ -387,6 +393,7 @@ def test_reconcile_takes_no_announcement_from_a_run_under_way(
     verify(store, read_manifest(store, "letters"))
 
 
+@pytest.mark.promise(9)
 def test_an_attempt_that_was_lost_is_not_forgotten_when_the_disk_fills_up(
     publish_files: Publish, inbox: Path, tmp_path: Path
 ) -> None:

@@ -18,12 +18,14 @@ import pytest
 from eqn.release.catalog import read_manifest, release_numbers, verify
 from eqn.release.commit import announced_folders
 from eqn.store.interface import ObjectStore, open_store
+from tests.faults.promises import Trials
 
 
+@pytest.mark.promise(7)
 @pytest.mark.stack
 @pytest.mark.timeout(900)
 def test_twenty_at_once_lose_no_row_and_publish_no_work_twice(
-    any_store: ObjectStore, package: Path, inbox: Path, tmp_path: Path
+    any_store: ObjectStore, package: Path, inbox: Path, tmp_path: Path, trials: Trials
 ) -> None:
     """Every run ends with a release; no number is left out, no job is there twice, and each file's rows stand once."""
     address = any_store.address("crowd")
@@ -63,3 +65,4 @@ def test_twenty_at_once_lose_no_row_and_publish_no_work_twice(
             number = entry.name.removesuffix(".txt")
             assert (texts[f"one {number}"], texts[f"two {number}"]) == (1, 1)
     assert biggest.rows_out == 23 + 2 * (len(biggest.inputs) - 3)
+    trials(len(ends), "runs of the schedule's job at once")

@@ -7,7 +7,9 @@ import gzip
 import hashlib
 import io
 import json
+import re
 import resource
+import string
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -34,10 +36,12 @@ from eqn.release.export import (
     unescaped,
 )
 from eqn.store.directory import DirectoryStore
+from tests.faults.promises import Trials
 
 Publish = Callable[..., tuple[ReleaseRef, int]]
 Export = Callable[..., Exported]
 
+FORMULA_SIGNS = "=+-@＝＋－＠"  # noqa: RUF001  full-width, as Japanese spreadsheets take
 DANGEROUS = "=+-@\t\r\n＝＋－＠"  # noqa: RUF001  full-width, as Japanese spreadsheets take
 
 
@@ -49,6 +53,11 @@ def parsed(content: bytes) -> list[list[str]]:
 def is_dangerous(cell: str) -> bool:
     """Judge by OWASP's list, and white space before it."""
     return cell[:1] in {*"\t\r\n"} or cell.lstrip()[:1] in {*DANGEROUS}
+
+
+def is_number(cell: str) -> bool:
+    """Tell whether a cell is a number as they are written: digits, with a sign and a point or without."""
+    return re.fullmatch(r"-?\d+(\.\d+)?", cell) is not None
 
 
 @pytest.fixture
@@ -190,21 +199,93 @@ def dangerous_release(publish_files: Publish, tmp_path: Path) -> ReleaseRef:
     return release
 
 
+@pytest.mark.promise(22)
 def test_a_spreadsheet_finds_nothing_to_run(dangerous_release: ReleaseRef, export: Export) -> None:
     """No cell or column's name begins like a formula, and each comes back exactly; the Parquet files are untouched."""
     before = {path: path.read_bytes() for path in Path(dangerous_release.path).rglob("*") if path.is_file()}
     rows = parsed(Path(export(all_columns=True).path).read_bytes())
-    names = [unescaped(name) for name in rows[0]]
+    names = [unescaped(name, first=not place) for place, name in enumerate(rows[0])]
     (table,) = (pq.read_table(path).to_pylist() for path in Path(dangerous_release.path, "data").iterdir())
 
     assert [cell for row in rows for cell in row if is_dangerous(cell)] == []
     assert set(FORMULAS) < set(names)
     for row, published in zip(rows[1:], table, strict=True):
-        given = dict(zip(names, map(unescaped, row), strict=True))
+        given = dict(zip(names, (unescaped(cell, first=not place) for place, cell in enumerate(row)), strict=True))
         for name in ("id", "text", "other", *FORMULAS):
             assert given[name] == published[name]
         assert json.loads(given["list"]) == published["list"]
     assert {path: path.read_bytes() for path in before} == before
+
+
+PREFIXES = "=+-@\t\r\n\0＝＋－＠"  # noqa: RUF001  full-width, as Japanese spreadsheets take
+"""OWASP's list, NUL, and the full-width forms."""
+FORMS: dict[str, Callable[[str], str]] = {
+    "plain": lambda prefix: f"{prefix}1+1",
+    "twice": lambda prefix: f"{prefix}{prefix}1",
+    "in quotes": lambda prefix: f'"{prefix}1+1"',
+    "behind a quote": lambda prefix: f'"{prefix}',
+    "behind an apostrophe": lambda prefix: f"'{prefix}1+1",
+    "behind a space": lambda prefix: f" {prefix}1+1",
+    "behind a wide space": lambda prefix: f"\u3000{prefix}1+1",
+    "behind a line end": lambda prefix: f"\n{prefix}1+1",
+    "behind CR LF": lambda prefix: f"\r\n{prefix}1+1",
+    "on the second line": lambda prefix: f"a\n{prefix}1+1",
+    "behind a comma": lambda prefix: f"a,{prefix}1+1",
+    "behind a semicolon": lambda prefix: f"a;{prefix}1+1",
+    "behind a tab": lambda prefix: f"a\t{prefix}1+1",
+    "closing its cell": lambda prefix: f'a","{prefix}1+1","b',
+    "alone": lambda prefix: f"{prefix}x",
+}
+"""Where in a cell a prefix may stand."""
+
+
+@pytest.mark.promise(22)
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_no_prefix_in_any_form_and_column_reaches_a_spreadsheet(
+    publish_files: Publish, export: Export, tmp_path: Path, form: str, trials: Trials
+) -> None:
+    """As id, text, another column, inside of a list and as a column's name: safe, exact again, and Parquet untouched.
+
+    Read as spreadsheets do that split at commas, semicolons or tabs.
+    """
+    cells = [make(prefix) for make in FORMS.values() for prefix in PREFIXES]
+    cells = [cell for cell in cells if "\0" not in cell or form == "parquet"]
+    used = [cell for cell in cells if "\0" not in cell]  # as id or text it is for quarantine
+    columns: dict[str, Any] = {"id": used, "text": used, "other": used}
+    if form == "parquet":
+        nulls = [cell for cell in cells if "\0" in cell]
+        columns["other"] = (used + nulls)[len(nulls) :]
+        columns |= {
+            "list": [[cell] for cell in used],
+            "number": [-1.5] * len(used),
+            **{name: [-7] * len(used) for name in cells},
+        }
+        pq.write_table(pa.table(columns), tmp_path / "prefixes.parquet")
+    else:
+        with (tmp_path / "prefixes.csv").open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, quoting=csv.QUOTE_ALL)
+            writer.writerows([columns, *zip(*columns.values(), strict=True)])
+    release, _ = publish_files(tmp_path / f"prefixes.{form}")
+    assert (release.rows, release.quarantined) == (len(used), 0)
+    published = pq.read_table(f"{release.path}/data").to_pydict()
+    assert {name: published[name] for name in columns} == columns
+
+    content = Path(export(all_columns=True).path).read_bytes()
+    header, *rows = parsed(content)
+    names = [unescaped(name, first=not place) for place, name in enumerate(header)]
+    given = dict(zip(names, zip(*rows, strict=True), strict=True))
+    assert [cell for row in parsed(content) for cell in row if is_dangerous(cell) and not is_number(cell)] == []
+    for separator in ";\t":
+        torn = csv.reader(io.StringIO(content.decode(), newline=""), delimiter=separator)
+        assert [cell for row in torn for cell in row if cell.lstrip(" \0\t\r\n\u3000")[:1] in {*FORMULA_SIGNS}] == []
+    assert [unescaped(cell) for cell in given["text"]] == columns["text"]
+    for name in ("id", "other"):
+        assert [unescaped(cell, first=False) for cell in given[name]] == columns[name]
+    if form == "parquet":
+        assert [json.loads(unescaped(cell, first=False)) for cell in given["list"]] == columns["list"]
+        assert set(given["number"]) == {"-1.5"}
+        assert {cell for name in cells for cell in given[name]} == {"-7"}
+    trials(sum(map(len, rows)) + len(header) if form == "parquet" else 3 * len(rows), "cells")
 
 
 def test_a_text_with_a_semicolon_stays_one_cell(dangerous_release: ReleaseRef, export: Export) -> None:
@@ -217,6 +298,7 @@ def test_a_text_with_a_semicolon_stays_one_cell(dangerous_release: ReleaseRef, e
         assert [cell for cell in cells if is_dangerous(cell)] == []
 
 
+@pytest.mark.promise(22)
 def test_unsafe_writes_texts_as_they_are(dangerous_release: ReleaseRef, export: Export) -> None:
     """For tools that are no spreadsheets; the check above can fail."""
     header, *rows = parsed(Path(export(all_columns=True, safe=False).path).read_bytes())
@@ -226,6 +308,7 @@ def test_unsafe_writes_texts_as_they_are(dangerous_release: ReleaseRef, export: 
     assert any(is_dangerous(cell) for row in rows for cell in row)
 
 
+@pytest.mark.promise(22)
 @pytest.mark.parametrize("cell", FORMULAS + HARMLESS)
 def test_the_escape_is_exact(cell: str) -> None:
     """What is written is not dangerous, and gives the cell back; harmless cells are left alone."""
@@ -236,11 +319,27 @@ def test_the_escape_is_exact(cell: str) -> None:
 
 @given(st.text(st.sampled_from(DANGEROUS + "'\" \u3000\0a1,;") | st.characters(), max_size=12))
 def test_the_escape_round_trips_for_any_text(cell: str) -> None:
-    """Also for texts that look as if they were escaped."""
+    """Also for texts that look as if they were escaped, in any column; and no piece of it begins a formula."""
     assert unescaped(escaped(cell)) == cell
     assert not is_dangerous(escaped(cell))
+    inner = escaped(cell, first=False)
+    assert unescaped(inner, first=False) == cell
+    assert not is_dangerous(inner)
+    beginning, *pieces = re.split(r"[;\t\r\n]", inner)
+    assert beginning.lstrip("\0" + string.whitespace + "\u3000")[:1] not in {*FORMULA_SIGNS}
+    # Only behind a separator may a quote in the text be taken for one of the file's.
+    assert [
+        piece for piece in pieces if piece.lstrip('\0"' + string.whitespace + "\u3000")[:1] in {*FORMULA_SIGNS}
+    ] == []
+    line = '"first;",0.5,"{}"\n'.format(inner.replace('"', '""'))
+    for separator in ",;\t":
+        cells = [cell for row in csv.reader(io.StringIO(line, newline=""), delimiter=separator) for cell in row]
+        assert [
+            cell for cell in cells if cell.lstrip("\0" + string.whitespace + "\u3000")[:1] in {*FORMULA_SIGNS}
+        ] == []
 
 
+@pytest.mark.promise(22)
 def test_other_types_are_written_in_full(publish_files: Publish, export: Export, tmp_path: Path) -> None:
     """Numbers bare, negative ones too; dates in ISO form; nested values as JSON; bytes in base64; nulls empty."""
     columns = {

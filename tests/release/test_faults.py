@@ -9,9 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from eqn.annotation.annotator import Annotator
+from eqn.annotation.engine import LocalEngine, Report
+from eqn.annotation.shards import StartedShard
 from eqn.corpus.inputs import find_inputs
 from eqn.records import ModelRef, ReleaseRef
 from eqn.release.annotate import Request, check_inputs, prepare, publish_prepared
@@ -20,6 +23,10 @@ from eqn.release.manifest import Manifest, content_digest
 from eqn.release.plan import Plan
 from eqn.release.publish import publish
 from eqn.store.directory import DirectoryStore
+from eqn.store.s3 import S3Store
+from tests.faults.promises import Trials
+from tests.small_disk import on_a_small_disk
+from tests.store.test_partial_puts import uploads
 
 PlanFor = Callable[..., Plan]
 Publish = Callable[..., tuple[ReleaseRef, int]]
@@ -129,6 +136,7 @@ class MortalStore(DirectoryStore):
         return written
 
 
+@pytest.mark.promise(2)
 @pytest.mark.parametrize("after", [False, True])
 def test_every_crash_point_recovers(
     publish_files: Publish, plan_for: PlanFor, annotator: Annotator, inbox: Path, tmp_path: Path, *, after: bool
@@ -159,6 +167,7 @@ def test_every_crash_point_recovers(
     assert len(ends) == (8 if after else 9)
 
 
+@pytest.mark.promise(3)
 def test_a_killed_run_goes_on_where_it_stopped(
     annotator: Annotator, inbox: Path, store: DirectoryStore, golden: str, tmp_path: Path
 ) -> None:
@@ -193,23 +202,56 @@ def test_a_killed_run_goes_on_where_it_stopped(
     assert "quality/index.html" in manifest.files
 
 
+@pytest.mark.promise(16)
+def test_an_error_within_a_part_leaves_no_object(
+    publish_files: Publish,
+    plan_for: PlanFor,
+    annotator: Annotator,
+    inbox: Path,
+    moto_store: S3Store,
+    golden: str,
+    trials: Trials,
+) -> None:
+    """Whichever part it is that cannot be made: those before it are whole, of it there is nothing."""
+
+    class Broken(LocalEngine):
+        in_flight = 1
+
+        def __init__(self, breaks_at: int) -> None:
+            super().__init__(annotator)
+            self.left = breaks_at
+
+        def start(self, rows: pa.Table, schema: pa.Schema, *, uncertainty: bool) -> StartedShard:
+            self.left -= 1
+            started = super().start(rows, schema, uncertainty=uncertainty)
+            return Breaking(started.rows, started.schema, started.pending) if self.left == 0 else started
+
+    class Breaking(StartedShard):
+        def table(self, report: Report | None = None) -> pa.Table:
+            super().table(report)
+            raise RuntimeError("in the middle of a part")
+
+    for part in range(1, 4):
+        store = S3Store(moto_store.bucket, f"breaks-at-{part}")
+        with pytest.raises(RuntimeError, match="in the middle"):
+            publish(store, plan_for(inbox, store=store), annotator, engine=Broken(part))
+        assert len([key for key in store.list("letters") if "/data/" in key]) == part - 1
+        assert uploads(store) == []
+        publish_files(inbox, store=store)
+        verify(store, read_manifest(store, "letters"))
+        assert read_manifest(store, "letters").content_digest == golden
+        assert uploads(store) == []
+    trials(3, "errors within a part", store="moto")
+
+
+@pytest.mark.promise(6)
 def test_a_full_disk_publishes_nothing_and_a_rerun_with_space_does(
     publish_files: Publish, package: Path, inbox: Path, tmp_path: Path
 ) -> None:
     """On a disk of 256 KB: a typed error, the release before verifies, and then the same content as anywhere."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    mount = f"mount -t tmpfs -o size=256k tmpfs {disk} && exec "
-    command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
-    allowed = shutil.which("unshare") and not subprocess.run([*command, mount + "true"], check=False).returncode
-    if not allowed:
-        pytest.skip("NOT RUN: this machine lets nobody mount a file system")
-    done = subprocess.run(
-        [*command, mount + '"$@"', "sh", sys.executable, "-c", FULL, *map(str, (disk, package, inbox))],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = on_a_small_disk(disk, "256k", [sys.executable, "-c", FULL, *map(str, (disk, package, inbox))])
     elsewhere = DirectoryStore(tmp_path / "elsewhere")
     publish_files(inbox / "a.csv", inbox / "b.jsonl", store=elsewhere)
 

@@ -120,9 +120,9 @@ def test_a_manifest_that_does_not_hold_together_is_refused(manifest: Manifest, e
 
 def test_a_later_format_asks_for_an_upgrade(manifest: Manifest) -> None:
     """Fields that this EQN does not know are no damage when the format says so."""
-    content = edited(manifest, lambda facts: facts.update(format=3, something_new=True))
+    content = edited(manifest, lambda facts: facts.update(format=4, something_new=True))
 
-    with pytest.raises(ArtifactRefused, match="has format 3; this EQN reads 1 and 2") as refused:
+    with pytest.raises(ArtifactRefused, match="has format 4; this EQN reads 1 and 2 and 3") as refused:
         Manifest.from_bytes(content, where="here")
     assert "Upgrade" in refused.value.todo
 

@@ -3,6 +3,7 @@
 Actions that change what is signed (they say so) need a server that checks no signatures, such as moto's.
 """
 
+import random
 import re
 import threading
 import time
@@ -258,3 +259,33 @@ def flipped_put(call: Call) -> Answer:
     # The first line of a body in chunks is a size.
     first = body.index(b"\r\n") + 2 if "aws-chunked" in (call.request.header("Content-Encoding") or "") else 0
     return call.forward(call.request._replace(body=_flipped(body, first)) if len(body) > first else None)
+
+
+def damaged(draw: random.Random, *, cut: bool, etag: bool = True) -> Action:
+    """Flip a random bit of an object on its way, or `cut` it at a random place and say that this is all.
+
+    Without `etag` the answer's ETag is no MD5, as where an object is encrypted or was put in parts. Changes what is
+    signed.
+    """
+
+    def spoilt(body: bytes) -> bytes:
+        place = draw.randrange(len(body))
+        return body[:place] if cut else body[:place] + bytes([body[place] ^ 1 << draw.randrange(8)]) + body[place + 1 :]
+
+    def damage(call: Call) -> Answer:
+        request = call.request
+        if request.method == "PUT":
+            body = spoilt(request.body)
+            headers = with_header(request.headers, "Content-Length", str(len(body)))
+            return _without_md5(call.forward(request._replace(headers=headers, body=body)), etag=etag)
+        answer = call.forward()
+        if request.method == "GET" and request.key and answer.status == 200 and answer.body:
+            answer = answer.resized(spoilt(answer.body))
+        return _without_md5(answer, etag=etag)
+
+    return damage
+
+
+def _without_md5(answer: Answer, *, etag: bool) -> Answer:
+    given = value_of(answer.headers, "ETag")
+    return answer if etag or given is None else answer._replace(headers=with_header(answer.headers, "ETag", '"none-1"'))

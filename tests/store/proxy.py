@@ -15,6 +15,7 @@ import re
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -88,6 +89,17 @@ class Entry(NamedTuple):
     """Name of the action; "forward" without one, "unavailable" while the proxy is down."""
     bytes: int
     """What the bodies of the request and of the answer hold together."""
+    call: str
+    """boto3's mark of one call, the same for all its attempts; empty for other clients."""
+
+
+class Pace(NamedTuple):
+    """How slowly bodies and answers pass, in each direction of each connection."""
+
+    size: int
+    """Bytes at a time."""
+    seconds: float
+    """Time that they take."""
 
 
 @dataclass
@@ -150,6 +162,8 @@ class FaultProxy:
         self.log: list[Entry] = []
         self.down = False
         """Whether every request is answered with 503."""
+        self.pace: Pace | None = None
+        """The line's speed; None is as fast as it can."""
         self._rules: list[Rule] = []
         self._random = random.Random(seed)  # noqa: S311  faults, not secrets
         self._lock = threading.Lock()
@@ -188,8 +202,8 @@ class FaultProxy:
         return rule
 
     def heal(self) -> None:
-        """End an outage and every silence, and forget all rules."""
-        self.down = False
+        """End an outage, a slow line and every silence, and forget all rules."""
+        self.down, self.pace = False, None
         self._rules.clear()
         self._healed.set()
         self._healed = threading.Event()
@@ -225,7 +239,8 @@ class FaultProxy:
         finally:
             status, done = answer.status if answer else None, getattr(action, "__name__", str(action))
             size = len(request.body) + (len(answer.body) if answer else 0)
-            self.log.append(Entry(request.method, request.path, status, tuple(call.served), done, size))
+            mark = request.header("amz-sdk-invocation-id") or ""
+            self.log.append(Entry(request.method, request.path, status, tuple(call.served), done, size, mark))
         return answer
 
     def _action_for(self, request: Request) -> Action:
@@ -267,21 +282,38 @@ class _Handler(BaseHTTPRequestHandler):
         body = b"" if bare else answer.body
         if not bare and str(len(body)) != value_of(answer.headers, "Content-Length"):
             self.close_connection = True
-        self.wfile.write("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
+        self._write("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
 
     do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _serve  # noqa: N815  http.server's names
 
     def _body(self, headers: Headers) -> bytes:
         if "chunked" not in (value_of(headers, "Transfer-Encoding") or ""):
-            return self.rfile.read(int(value_of(headers, "Content-Length") or 0))
+            return self._read(int(value_of(headers, "Content-Length") or 0))
         parts, left = [self.rfile.readline()], 1
         while left:
             left = int(parts[-1].partition(b";")[0], 16)
-            parts.append(self.rfile.read(left + 2) if left else b"")
+            parts.append(self._read(left + 2) if left else b"")
             parts.append(self.rfile.readline())
         while parts[-1].strip():  # trailers, up to an empty line
             parts.append(self.rfile.readline())
         return b"".join(parts)
+
+    def _read(self, size: int) -> bytes:
+        read = b""
+        while (pace := self.proxy.pace) and len(read) < size:
+            some = self.rfile.read(min(pace.size, size - len(read)))
+            if not some:
+                return read  # the client has gone
+            read += some
+            time.sleep(pace.seconds)
+        return read + self.rfile.read(size - len(read))
+
+    def _write(self, told: bytes) -> None:
+        while (pace := self.proxy.pace) and told:
+            self.wfile.write(told[: pace.size])
+            told = told[pace.size :]
+            time.sleep(pace.seconds)
+        self.wfile.write(told)
 
     def log_message(self, *_: object) -> None:
         """Say nothing: the proxy has its own log."""

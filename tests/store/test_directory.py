@@ -13,6 +13,7 @@ import pytest
 
 from eqn.errors import StorageFull, StoreUnavailable
 from eqn.store.directory import DirectoryStore
+from tests.small_disk import on_a_small_disk
 
 RACE = """
 import sys, time
@@ -93,15 +94,6 @@ def python(script: str, *arguments: object, **options: Any) -> subprocess.Comple
     return run([sys.executable, "-c", script, *map(str, arguments)], **options)
 
 
-def on_a_small_disk(folder: Path, script: str) -> subprocess.CompletedProcess[str]:
-    """Run `script` with a folder on a file system of 256 KB, which only it sees; skip where that is forbidden."""
-    mount = f"mount -t tmpfs -o size=256k tmpfs {folder} && exec "
-    command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
-    if shutil.which("unshare") is None or run([*command, mount + "true"]).returncode:
-        pytest.skip("NOT RUN: this machine lets nobody mount a file system")
-    return run([*command, mount + '"$@"', "sh", sys.executable, "-c", script, str(folder)])
-
-
 def test_of_four_racing_processes_exactly_one_wins_each_key(tmp_path: Path) -> None:
     """Processes share nothing but the directory, and still each key has one winner, whose bytes are there."""
     go = tmp_path / "go"
@@ -160,6 +152,7 @@ def traced(tmp_path: Path, method: str, *options: str) -> list[str]:
     return log.read_text().splitlines()
 
 
+@pytest.mark.promise(5)
 @needs_strace
 @pytest.mark.parametrize(("method", "naming"), [("put_if_absent", "link"), ("put", "rename")])
 def test_bytes_are_durable_before_their_name_and_names_before_the_answer(
@@ -192,9 +185,10 @@ def test_a_kill_at_any_call_leaves_the_key_whole_or_absent(tmp_path: Path, call:
     assert store.get("new/folder/key") == b"bytes" * 1000
 
 
+@pytest.mark.promise(6)
 def test_a_full_disk_is_named_and_leaves_what_was_there(tmp_path: Path) -> None:
     """No half-written file stays, the old content is whole, and what fits can still be written."""
-    done = on_a_small_disk(tmp_path, FULL)
+    done = on_a_small_disk(tmp_path, "256k", [sys.executable, "-c", FULL, str(tmp_path)])
 
     assert done.stderr == ""
     facts = json.loads(done.stdout)
@@ -204,6 +198,7 @@ def test_a_full_disk_is_named_and_leaves_what_was_there(tmp_path: Path) -> None:
     assert facts == {"kept": True, "new": False, "files": ["kept"], "after": "fits"}
 
 
+@pytest.mark.promise(6)
 def test_a_file_beyond_the_allowed_size_is_a_full_storage(tmp_path: Path) -> None:
     """A limit on the size of files says the same as a full disk; where no disk can be made small, this still runs."""
     limit = 100_000

@@ -14,6 +14,7 @@ from eqn.store.doctor import Check, examine, require_sound
 from eqn.store.interface import ObjectStore
 from eqn.store.memory import MemoryStore
 from eqn.store.s3 import S3Store
+from tests.faults.promises import Trials
 from tests.store import faults
 from tests.store.proxy import Action, FaultProxy
 from tests.store.servers import Service, fresh_store
@@ -26,6 +27,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A fault that stays is not waited for."""
     monkeypatch.setattr(s3, "ATTEMPTS", 1)
     monkeypatch.setattr(s3, "_READS", 1)
+    monkeypatch.setattr(s3, "_WRITES", 1)
 
 
 @pytest.fixture
@@ -44,6 +46,7 @@ def everything_in(store: S3Store) -> list[str]:
     return [entry["Key"] for entry in found.get("Contents", [])]
 
 
+@pytest.mark.promise(18)
 @pytest.mark.parametrize("kind", ["directory", "memory", "moto"])
 def test_a_store_that_keeps_its_promises_is_accepted(kind: str, moto_store: S3Store, tmp_path: Path) -> None:
     """Every check passes, what was there stays, and no scratch key, nor an empty folder of it, is left."""
@@ -63,6 +66,21 @@ def test_a_store_that_keeps_its_promises_is_accepted(kind: str, moto_store: S3St
     assert list(store.folders()) == ["letters"]
 
 
+@pytest.mark.promise(18)
+@pytest.mark.faults
+@pytest.mark.parametrize("kind", ["directory", "moto", pytest.param("ceph", marks=pytest.mark.stack)])
+def test_a_sound_store_is_accepted_after_a_whole_examination(
+    kind: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As `eqn store doctor` makes it: 100 keys, 8 writers at once, listings of several pages, a large object."""
+    store: ObjectStore = DirectoryStore(tmp_path)
+    if kind != "directory":
+        store = fresh_store(request.getfixturevalue(f"{kind}_server"), monkeypatch)
+
+    assert faults_of(examine(store)) == {}
+
+
+@pytest.mark.promise(18)
 @pytest.mark.stack
 def test_ceph_is_accepted(ceph_server: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """With listings of more than one page."""
@@ -110,9 +128,10 @@ WHEN: dict[Action, dict[str, str]] = {
 }
 
 
+@pytest.mark.promise(18)
 @pytest.mark.parametrize(("action", "reasons"), LIARS)
 def test_a_liar_is_refused_with_the_reason(
-    liar: S3Store, proxy: FaultProxy, action: Action, reasons: dict[str, str]
+    liar: S3Store, proxy: FaultProxy, action: Action, reasons: dict[str, str], trials: Trials
 ) -> None:
     """All checks are made, and the scratch keys are gone, also those that no listing shows."""
     proxy.add(action, **WHEN.get(action, {}))
@@ -127,15 +146,22 @@ def test_a_liar_is_refused_with_the_reason(
     assert refused.value.faults == tuple(f"{check}: {what}" for check, what in said.items())
     proxy.heal()
     assert everything_in(liar) == []
+    trials(1, "examinations of liars of each kind", store="moto")
 
 
-@pytest.mark.stack
-@pytest.mark.parametrize("time", range(20))
-@pytest.mark.parametrize("action", [faults.ignored_condition, faults.check_then_write()])
-def test_no_liar_about_conditions_slips_through(liar: S3Store, proxy: FaultProxy, action: Action, time: int) -> None:
+@pytest.mark.promise(18)
+@pytest.mark.faults
+@pytest.mark.parametrize(("action", "reasons"), LIARS[:5], ids=[action.__name__ for action, _ in LIARS[:5]])
+def test_no_liar_about_conditions_slips_through(
+    liar: S3Store, proxy: FaultProxy, action: Action, reasons: dict[str, str], trials: Trials
+) -> None:
+    """Not even the one that is right for a single writer."""
     proxy.add(action, header="If-None-Match")
-
-    assert "both told that they wrote it" in faults_of(examine(liar, **SMALL))["one winner"]
+    for trial in range(20):
+        # A quarter of the keys that `eqn store doctor` lets people race for: on a busy machine three may not meet.
+        said = faults_of(examine(S3Store(liar.bucket, f"trial-{trial}"), **SMALL | {"keys": 25, "writers": 8}))
+        assert re.search(reasons["one winner"], said["one winner"])
+    trials(20, "examinations of liars about conditions", store="moto")
 
 
 class OnePage(MemoryStore):

@@ -4,6 +4,7 @@ import dataclasses
 import http.client
 import socket
 import threading
+import time
 import urllib.request
 from collections.abc import Iterator
 from typing import Any
@@ -16,7 +17,7 @@ from botocore.exceptions import ClientError, ConnectionClosedError, HTTPClientEr
 
 from eqn.errors import StoreUnavailable
 from tests.store import faults
-from tests.store.proxy import Action, Call, FaultProxy
+from tests.store.proxy import Action, Call, FaultProxy, Pace
 from tests.store.servers import Service, fresh_store
 
 
@@ -434,6 +435,43 @@ def test_the_log_counts_bytes(bucket: Bucket, proxy: FaultProxy) -> None:
     bucket.head("key")
 
     assert [entry.bytes for entry in proxy.log] == [len(EVERY_BYTE), len(EVERY_BYTE), 0]
+
+
+def test_the_log_tells_attempts_of_one_call_from_other_calls(bucket: Bucket, proxy: FaultProxy) -> None:
+    """By the mark that boto3 sets; other clients set none."""
+    patient = bucket.client.meta.config.merge(Config(retries={"total_max_attempts": 2, "mode": "standard"}))
+    again = boto3.client(
+        "s3",
+        endpoint_url=proxy.endpoint,
+        region_name="us-east-1",
+        aws_access_key_id="key",
+        aws_secret_access_key="secret",  # noqa: S106  moto takes any
+        config=patient,
+    )
+    proxy.add(faults.reset, times=1)
+    again.put_object(Bucket=bucket.name, Key="key", Body=b"")
+    bucket.head("key")
+    with urllib.request.urlopen(f"{proxy.endpoint}/{bucket.name}"):  # noqa: S310  loopback
+        pass
+
+    first, second, other, stranger = (entry.call for entry in proxy.log)
+    assert first == second != other
+    assert "" not in {first, other}
+    assert stranger == ""
+
+
+def test_a_slow_line_delivers_everything_bit_by_bit(bucket: Bucket, proxy: FaultProxy) -> None:
+    """In both directions, as slow as asked, until it is healed."""
+    proxy.pace = Pace(5000, 0.02)
+    started = time.monotonic()
+    bucket.put("key", EVERY_BYTE)
+    assert bucket.get("key") == EVERY_BYTE
+    took = time.monotonic() - started
+    proxy.heal()
+
+    assert took >= 2 * 0.02 * (len(EVERY_BYTE) // 5000)
+    assert proxy.pace is None
+    assert bucket.truth("key") == EVERY_BYTE
 
 
 def test_a_proxy_that_was_left_answers_nobody(server: str) -> None:

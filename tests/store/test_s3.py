@@ -1,6 +1,7 @@
 """The S3 store between real servers and a proxy that loses answers, fails and lies."""
 
 import dataclasses
+import hashlib
 import os
 import re
 import socket
@@ -10,15 +11,18 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from botocore.retries.standard import ExponentialBackoff
 
 from eqn.errors import EqnError, StorageFull, StoreUnavailable, UsageError
 from eqn.store import s3
 from eqn.store.s3 import S3Store, StoredObject
+from tests.faults.promises import Trials
 from tests.store.faults import (
     conflict,
     error_in_200,
     flipped_get,
     flipped_put,
+    honoured_copy,
     interrupted_get,
     lost_answer,
     reset,
@@ -156,15 +160,66 @@ def test_an_answer_that_is_not_s3s_is_told(store: S3Store, proxy: FaultProxy) ->
                 call()
 
 
-def test_an_error_within_a_success_is_an_error(store: S3Store, proxy: FaultProxy) -> None:
-    """A service may start its answer with 200 and fail afterwards: what has no ETag was not stored."""
-    proxy.add(error_in_200, method="PUT")
+ERRORS = ("InternalError", "SlowDown", "NoSuchUpload", "ServiceUnavailable")
+CALLS = (
+    *("put", "put_if_absent", "get", "exists", "list", "folders", "copy_if_absent", "delete", "find", "objects"),
+    *("age", "download"),
+)
 
-    for write in (store.put, store.put_if_absent):
+
+@pytest.mark.promise(17)
+@pytest.mark.parametrize("name", CALLS)
+def test_an_error_within_a_success_is_an_error(
+    store: S3Store,
+    proxy: FaultProxy,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    name: str,
+    trials: Trials,
+) -> None:
+    """A service may start its answer with 200 and fail afterwards: no call takes that for a success."""
+    monkeypatch.setattr(ExponentialBackoff, "delay_amount", lambda *_: 0.0)
+    calls = methods(store) | {
+        "find": lambda: store.find("a/b"),
+        "objects": lambda: store.objects("a"),
+        "age": lambda: store.age("a/b"),
+        "download": lambda: store.download("a/b", tmp_path / "file"),
+    }
+    assert set(calls) == set(CALLS)
+    taken = name != "put_if_absent"  # else it would be refused before anything goes wrong
+    before = ["a/b"] if taken else []
+    if taken:
+        store.put("a/b", b"old")
+    for trial in range(20):
+        etag = [("ETag", f'"{hashlib.md5(b"x", usedforsecurity=False).hexdigest()}"')] * (trial % 2)
+        answer = failure(200, ERRORS[trial % len(ERRORS)])
+        proxy.add(lambda _, answer=answer, etag=etag: answer._replace(headers=[*answer.headers, *etag]))
         with pytest.raises(StoreUnavailable):
-            write("key", b"bytes")
+            calls[name]()
+        proxy.heal()
+        assert list(store.list("")) == before
+        assert not taken or store.get("a/b") == b"old"
+    trials(20, "calls answered by 200 with an error inside", store="moto")
+
+
+@pytest.mark.promise(17)
+def test_an_error_within_the_success_of_a_copy_is_an_error(
+    store: S3Store, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch, trials: Trials
+) -> None:
+    """A service that has proved that it copies, and fails within its 200 then: the bytes are put instead."""
+    monkeypatch.setattr(ExponentialBackoff, "delay_amount", lambda *_: 0.0)
+    store.put("a/b", b"old")
+    proxy.add(honoured_copy, header="x-amz-copy-source")
+    assert store.fault_of_copies() == ""
     proxy.heal()
-    assert not store.exists("key")
+    for trial in range(20):
+        proxy.add(lambda _, n=trial: failure(200, ERRORS[n % len(ERRORS)]), header="x-amz-copy-source")
+        proxy.log.clear()
+        assert store.copy_if_absent("a/b", f"copies/{trial}")
+        assert [entry.status for entry in proxy.log if entry.done != "forward"] == [200] * s3.ATTEMPTS
+        proxy.heal()
+        assert store.get(f"copies/{trial}") == b"old"
+    trials(20, "calls answered by 200 with an error inside", store="moto")
 
 
 def test_a_missing_bucket_is_never_an_empty_store(moto_server: Service, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -277,6 +332,7 @@ def test_profiles_and_their_endpoints_are_used(
     assert S3Store(moto_store.bucket, moto_store.prefix).get("key") == b"bytes"
 
 
+@pytest.mark.promise(14)
 def test_a_silent_service_is_given_up(store: S3Store, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that takes requests and never answers is asked as often as the store promises, and no more."""
     monkeypatch.setattr(s3, "SECONDS_TO_ANSWER", 0.2)
@@ -288,6 +344,7 @@ def test_a_silent_service_is_given_up(store: S3Store, proxy: FaultProxy, monkeyp
     assert rule.fired == s3.ATTEMPTS
 
 
+@pytest.mark.promise(15)
 @pytest.mark.parametrize("damage", [flipped_get, truncated_get, interrupted_get, error_in_200])
 def test_bytes_damaged_on_their_way_are_read_again(
     store: S3Store, proxy: FaultProxy, damage: Action, tmp_path: Path
@@ -308,12 +365,28 @@ def test_bytes_damaged_on_their_way_are_read_again(
         store.get("key")
 
 
+@pytest.mark.promise(15)
 def test_bytes_damaged_before_they_arrive_are_told(store: S3Store, proxy: FaultProxy) -> None:
     """The service holds them against the MD5 that was sent, or the store against the one that comes back."""
     proxy.add(flipped_put, method="PUT")
 
-    with pytest.raises(StoreUnavailable):
-        store.put("key", b"bytes")
+    for put in (store.put, store.put_if_absent):
+        with pytest.raises(StoreUnavailable):
+            put(put.__name__, b"bytes")
+
+
+@pytest.mark.promise(15)
+def test_bytes_damaged_before_they_arrive_are_sent_again(store: S3Store, proxy: FaultProxy) -> None:
+    """A service that stored others has said so: the key is this call's own, and nobody else's is ever replaced."""
+    for put in (store.put, store.put_if_absent):
+        proxy.add(flipped_put, method="PUT", times=s3._WRITES - 1)
+        told = put(put.__name__, b"bytes")
+        proxy.heal()
+        assert told in {None, True}
+        assert store.get(put.__name__) == b"bytes"
+    proxy.add(flipped_put, method="PUT")
+    assert not store.put_if_absent("put", b"mine")
+    assert store.get("put") == b"bytes"
 
 
 def test_an_etag_that_is_no_digest_is_not_taken_for_one(store: S3Store, proxy: FaultProxy) -> None:
@@ -331,6 +404,7 @@ def test_an_etag_that_is_no_digest_is_not_taken_for_one(store: S3Store, proxy: F
         assert store.get("key") == b"bytes"
 
 
+@pytest.mark.promise(16)
 def test_a_large_object_goes_in_one_request(store: S3Store, proxy: FaultProxy) -> None:
     """Parts would not honour the condition, and would outlive a writer that is killed between them."""
     content = os.urandom(20_000_000)

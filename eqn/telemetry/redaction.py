@@ -1,8 +1,10 @@
-"""What must not stand in a log line, taken out of it: the second net, after not logging it in the first place."""
+"""What must not stand in a log line or a message, taken out: the second net, after not writing it there at all."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+from eqn.settings import secrets_in_environment
 
 MASK = "[redacted]"
 LONGEST = 300
@@ -10,7 +12,7 @@ LONGEST = 300
 _MOST = 2_000
 """Characters of a value that are looked at: no pattern may take long over something huge."""
 _PATTERNS = (
-    (re.compile(r"(\w://)[^/\s@]+@"), rf"\1{MASK}@"),  # user:password in an address
+    (re.compile(r"(\w://)(?![^/\s@]*:\*\*\*@)[^/\s@]+@"), rf"\1{MASK}@"),  # user:password in an address, not masked yet
     (re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"), MASK),
     (re.compile(r"(?i)(bearer|basic)\s+[a-z0-9+/=_.~-]{8,}"), rf"\1 {MASK}"),
     (
@@ -23,17 +25,37 @@ _PATTERNS = (
 )
 
 
+def masked(text: str, secrets: Sequence[str]) -> str:
+    """Take `secrets`, and what looks like one, out of the beginning of a text; the rest of a huge one is left out."""
+    text = text[:_MOST]
+    for secret in sorted((secret for secret in secrets if secret), key=len, reverse=True):
+        text = text.replace(secret, MASK)
+    for pattern, replacement in _PATTERNS:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def presentable(error: BaseException) -> BaseException | None:
+    """Give `error` if it may be shown as the cause of another one; None where it, or its own cause, tells a secret.
+
+    Messages of clients and servers repeat addresses with their passwords, and headers.
+    """
+    secrets = secrets_in_environment()
+    link: BaseException | None = error
+    while link is not None:
+        told = str(link)
+        if len(told) > _MOST or masked(told, secrets) != told:
+            return None
+        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+    return error
+
+
 def redactor(secrets: Sequence[str]) -> Callable[[Any], Any]:
     """Give a function that takes `secrets`, and what looks like one, out of texts, also inside lists and mappings."""
-    known = sorted((secret for secret in secrets if secret), key=len, reverse=True)
 
     def redacted(value: Any) -> Any:
         if isinstance(value, str):
-            value = value[:_MOST]
-            for secret in known:
-                value = value.replace(secret, MASK)
-            for pattern, replacement in _PATTERNS:
-                value = pattern.sub(replacement, value)
+            value = masked(value, secrets)
             return value if len(value) <= LONGEST else f"{value[:LONGEST]}..."
         if isinstance(value, Mapping):
             return {redacted(str(key)): redacted(item) for key, item in value.items()}

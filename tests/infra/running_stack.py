@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.available import not_run
+
 ROOT = Path(__file__).parents[2]
 
 _GUARD = """
@@ -74,11 +76,8 @@ def own_environment(home: Path) -> dict[str, str]:
 def require_packages() -> None:
     """Skip, or fail in CI, where PostgreSQL cannot be had."""
     done = subprocess.run([str(ROOT / "infra/services/postgres.sh")], capture_output=True, text=True, check=False)
-    if done.returncode == 0:
-        return
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"NOT RUN: {done.stderr.strip()}", pytrace=False)
-    pytest.skip(f"NOT RUN: {done.stderr.strip()}")
+    if done.returncode:
+        not_run(done.stderr.strip())
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -26,6 +27,8 @@ from eqn.telemetry.families import FAMILIES
 from eqn.telemetry.ledger import Ledger
 from eqn.telemetry.run import OUTCOMES, observed
 from eqn.telemetry.serve import exporter
+from tests.available import not_run
+from tests.servers import free_port
 
 MONITORING = Path(__file__).parents[2] / "infra" / "monitoring"
 DASHBOARD: dict[str, Any] = json.loads((MONITORING / "grafana" / "dashboard.json").read_text("utf-8"))
@@ -137,13 +140,13 @@ def test_prometheus_has_a_value_for_every_panel(programs: str, tmp_path: Path, m
     settings = load_settings()
     _demonstrate(settings)
     with (
-        exporter(Ledger(settings.metrics), "127.0.0.1", 0) as (port, _),
+        exporter(Ledger(settings.metrics), "127.0.0.1", 0) as (address, _),
         observed(settings, flow="annotate", dataset="slow"),
     ):
         configuration = yaml.safe_load((MONITORING / "prometheus.yml").read_text("utf-8"))
         configuration["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
         configuration["rule_files"] = [str(MONITORING / "alerts.yml")]
-        configuration["scrape_configs"][0]["static_configs"] = [{"targets": [f"127.0.0.1:{port}"]}]
+        configuration["scrape_configs"][0]["static_configs"] = [{"targets": [urlsplit(address).netloc]}]
         (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(configuration))
         with _prometheus(programs, tmp_path) as ask:
             # Growth is counted from the second scrape of the same values on.
@@ -164,7 +167,7 @@ def test_a_real_pushgateway_takes_what_a_run_pushes(
     programs: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The group of this machine stands there as the exporter would serve it."""
-    port = _free_port()
+    port = free_port()
     gateway = subprocess.Popen(
         [programs, "prometheus-pushgateway", f"--web.listen-address=127.0.0.1:{port}"],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -190,7 +193,7 @@ def programs() -> str:
     """Give the script that runs Debian's programs, once they are there."""
     done = subprocess.run([PROGRAMS, "promtool", "--version"], capture_output=True, text=True, check=False)
     if done.returncode:
-        pytest.skip(f"NOT RUN: Debian's packages of Prometheus cannot be had: {done.stderr}")
+        not_run(f"Debian's packages of Prometheus cannot be had: {done.stderr}")
     return str(PROGRAMS)
 
 
@@ -227,7 +230,7 @@ def _answerable(where: str, expression: str) -> str:
 
 @contextlib.contextmanager
 def _prometheus(programs: str, folder: Path) -> Iterator[Callable[[str], Any]]:
-    port = _free_port()
+    port = free_port()
     server = subprocess.Popen(
         [
             programs,
@@ -271,10 +274,3 @@ def _read(address: str) -> str:
     with urllib.request.urlopen(address, timeout=30) as answer:  # noqa: S310  loopback
         content: bytes = answer.read()
     return content.decode()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

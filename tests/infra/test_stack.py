@@ -16,6 +16,7 @@ import pytest
 from infra.stack.places import Places, recall
 from infra.stack.processes import STACK, is_alive, marked
 from infra.stack.supervision import look, pid_of
+from tests.infra.listening import listening, off_loopback
 from tests.infra.running_stack import ROOT, RunningStack
 
 pytestmark = pytest.mark.team
@@ -105,6 +106,14 @@ def test_nobody_else_can_read_a_secret(stack: RunningStack) -> None:
     told += [log.read_bytes() for log in (folder / "s3" / "log").iterdir()]
     told.append((folder / "supervisor" / "configuration.ini").read_bytes())
     assert [text[:200] for text in told for secret in secrets if secret in text] == []
+
+
+def test_nothing_of_it_listens_where_others_could_come(stack: RunningStack) -> None:
+    """As the kernel sees it: every server, worker and daemon of S3 takes connections on loopback only."""
+    processes = [*_own(stack.home), *_pids(stack.home).values()]
+
+    assert len(listening(processes)) >= len(PROGRAMS - {"worker-cpu", "worker-gpu"}) + 1
+    assert off_loopback(processes) == set()
 
 
 def test_two_cannot_start_or_end_it_at_the_same_time(stack: RunningStack) -> None:

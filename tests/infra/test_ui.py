@@ -8,11 +8,13 @@ import sys
 import urllib.request
 from pathlib import Path
 
+from tests.infra.listening import listening, off_loopback, with_descendants
+
 ROOT = Path(__file__).parents[2]
 
 
 def test_both_pages_answer_and_end(tmp_path: Path) -> None:
-    """The two addresses that are printed answer; Ctrl-C ends both servers."""
+    """The two addresses that are printed answer, on loopback only; Ctrl-C ends both servers."""
     home = tmp_path / "home"
     (home / "mlflow").mkdir(parents=True)
     process = subprocess.Popen(
@@ -23,6 +25,9 @@ def test_both_pages_answer_and_end(tmp_path: Path) -> None:
         assert process.stdout is not None
         addresses = [re.search(r"http://127\.0\.0\.1:\d+", process.stdout.readline()) for _ in range(2)]
         pages = [_read(found[0]) for found in addresses if found]
+        family = with_descendants(process.pid)
+        assert len(listening(family)) >= 2
+        assert off_loopback(family) == set()
 
         process.send_signal(signal.SIGINT)
 

@@ -9,7 +9,7 @@ export DO_NOT_TRACK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help install run ui up status down deploy test test-stack test-servers test-team test-faults test-model lint clean
+.PHONY: help install run ui up status down deploy test test-stack test-servers test-team test-faults test-model audit sbom lint clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -52,7 +52,7 @@ deploy: $(TEAM)  ## register deployments, work pools and automations at the Pref
 test: $(STAMP)  ## all tests, formatting and types (with GoEmotions: EQN_GOEMOTIONS=DIR make test)
 	@$(BIN)/ruff check --quiet . && $(BIN)/ruff format --quiet --check .
 	@$(BIN)/mypy --no-error-summary
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 $(VENV)/.installed-stack: $(STAMP)
 	@$(BIN)/python -m pip install --quiet --upgrade-strategy only-if-needed --constraint constraints.txt --editable '.[pipeline,dev,stack]'
@@ -64,10 +64,10 @@ test-stack: $(VENV)/.installed-stack  ## the tests against real servers, the lon
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target --keep-going test-servers test-team
 
 test-servers: $(VENV)/.installed-stack
-	@$(BIN)/python -m pytest -m stack
+	@$(BIN)/python -m pytest -m "stack and not faults"
 
 test-team: $(VENV)/.installed-stack  # of the servers, workers and pages of `make up`: mostly waiting
-	@$(BIN)/python -m pytest -m team
+	@$(BIN)/python -m pytest -m "team and not faults"
 
 test-faults: $(VENV)/.installed-stack  ## every promise of tests/faults/README.md as often as it says (hours), and their table
 	@infra/services/prepare.sh
@@ -75,6 +75,12 @@ test-faults: $(VENV)/.installed-stack  ## every promise of tests/faults/README.m
 
 test-model: $(STAMP)  ## how a trained model behaves (the champion; another: EQN_MODEL=a package, a version or an alias)
 	@$(BIN)/python -m pytest -m behaviour tests/model/behaviour
+
+audit: $(STAMP)  ## hold every pinned package against the published advisories (asks OSV)
+	@$(BIN)/python -m infra.audit
+
+sbom: $(STAMP)  ## what is installed, as CycloneDX in build/sbom.cdx.json
+	@$(BIN)/python -m infra.sbom
 
 lint: $(STAMP)  ## repair formatting, then report what is left
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .

@@ -1,8 +1,10 @@
 """What all tests share: nothing reaches a hub, and tests that need real data or a device say NOT RUN without it."""
 
 import os
+import sys
 import warnings
 from collections.abc import Iterator
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import pytest
@@ -37,6 +39,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config, "workerinput"):
+        # pyspark takes a process whose main module came from nowhere for a run of its doctests, and ends it.
+        sys.modules["__main__"].__spec__ = ModuleSpec("__main__", None)
     promises = config.stash[_PROMISES] = Promises()
     config.pluginmanager.register(promises)
     os.environ.setdefault("HF_HUB_OFFLINE", "1")

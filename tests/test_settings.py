@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from eqn.errors import UsageError
-from eqn.settings import find_home, load_settings
+from eqn.settings import find_home, load_metrics_token, load_settings
 
 PROJECT_FILE = Path(__file__).parents[1] / "mlflow.yaml"
 
@@ -143,3 +143,25 @@ def test_settings_cannot_be_changed(project: Path) -> None:
     """What was read once is the same for everybody."""
     with pytest.raises(ValueError, match="frozen"):
         load_settings(project).store = "elsewhere"  # type: ignore[misc]
+
+
+def test_no_password_is_shown_by_settings_or_by_what_is_wrong_with_them(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither by their representation, nor by the fault of a value, nor by a file that is no YAML."""
+    address = "http://someone:canary@127.0.0.1:5000"
+    file = project / "mlflow.yaml"
+    whole = file.read_text("utf-8")
+    monkeypatch.setenv("EQN_TRACKING_URI", address)
+    monkeypatch.setenv("EQN_PUSHGATEWAY_URL", address)
+    told = [repr(load_settings(project)), str(load_settings(project))]
+    for content in (f"{whole}\npassword: canary\n", f"{whole}\ntracking_uri: ['{address}']\n", f"a: '{address}\n}}: ]"):
+        file.write_text(content, "utf-8")
+        with pytest.raises(UsageError) as refused:
+            load_settings(project)
+        told += [str(refused.value), str(refused.value.__cause__)]
+
+    assert load_metrics_token().get_secret_value() == ""
+    monkeypatch.setenv("EQN_METRICS_TOKEN", "canary")
+    told.append(repr(load_metrics_token()))
+    assert [text for text in told if "canary" in text] == []

@@ -113,11 +113,19 @@ class Promises:
             elif report.when == "call":
                 tried.outcome = "passed"
                 tried.trials = tried.trials or [(1, "case", _store_of(item.nodeid))]
+            if report.when == "teardown":
+                report.user_properties.append((_PROPERTY, dataclasses.asdict(tried)))
         return report  # type: ignore[return-value]  # as pluggy wants it
 
-    def pytest_sessionfinish(self) -> None:
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take over what a test tried in a worker of pytest-xdist."""
+        for name, tried in report.user_properties:
+            if name == _PROPERTY:
+                self.tried[report.nodeid] = _tried(tried)
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Keep what was tried beside what earlier runs tried."""
-        if not self.tried:
+        if not self.tried or hasattr(session.config, "workerinput"):  # whoever directs the workers keeps it
             return
         KEPT.parent.mkdir(exist_ok=True)
         with KEPT.with_suffix(".lock").open("w") as lock:
@@ -137,6 +145,8 @@ class Promises:
         return self.tried.setdefault(item.nodeid, Tried(item.nodeid, _rows(item)))
 
 
+_PROPERTY = "promise"
+"""Of a test's last report: what it tried."""
 NOTHING = "no test was run"
 """The result of a row without tests."""
 
@@ -169,11 +179,11 @@ def read(path: Path) -> list[Tried]:
     """Give what earlier runs tried; nothing where there was none."""
     if not path.exists():
         return []
-    found = json.loads(path.read_text("utf-8"))
-    return [
-        Tried(**{**one, "rows": tuple(one["rows"]), "trials": [tuple(count) for count in one["trials"]]})
-        for one in found
-    ]
+    return [_tried(one) for one in json.loads(path.read_text("utf-8"))]
+
+
+def _tried(found: Mapping[str, Any]) -> Tried:
+    return Tried(**{**found, "rows": tuple(found["rows"]), "trials": [tuple(count) for count in found["trials"]]})
 
 
 def _rows(item: pytest.Item) -> tuple[int, ...]:

@@ -34,22 +34,26 @@ def test_not_here():
 def test_of_no_promise():
     pass
 """
+_REGISTERED = """
+from tests.faults.promises import Promises
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "promise(row): a row")
+    config.pluginmanager.register(Promises(), "promises")
+"""
 
 
+@pytest.mark.parametrize("workers", [0, 2])
 def test_what_is_tried_is_counted_and_told(
-    pytester: pytest.Pytester, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pytester: pytest.Pytester, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:
     """Trials add up per store; a failure, a skip and a row without any test are told as what they are."""
     kept = tmp_path / "build" / "faults.json"
     monkeypatch.setattr(promises, "KEPT", kept)
+    pytester.makeconftest(_REGISTERED)
     pytester.makepyfile(test_sample=_TESTS)
 
-    class Registered:
-        def pytest_configure(self, config: pytest.Config) -> None:
-            config.addinivalue_line("markers", "promise(row): a row")
-            config.pluginmanager.register(Promises(), "promises")
-
-    pytester.inline_run(plugins=[Registered()]).assertoutcome(passed=4, failed=1, skipped=1)
+    pytester.inline_run("-n", str(workers)).assertoutcome(passed=4, failed=1, skipped=1)
 
     table = lines(promises.read(kept))
     assert table[7] == ("1 case, 200 races (ceph), 200 races (directory)", "3 tests passed")
@@ -64,13 +68,14 @@ def test_what_is_tried_is_counted_and_told(
 
 
 def test_a_later_run_replaces_what_was_kept_of_a_test_and_no_other(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     monkeypatch.setattr(promises, "KEPT", tmp_path / "faults.json")
+    monkeypatch.delattr(request.config, "workerinput", raising=False)  # a worker keeps nothing
     for names in (("one", "two"), ("two",)):
         run = Promises()
         run.tried = {name: Tried(name, (1,), "passed", trials=[(len(names), "reads", "")]) for name in names}
-        run.pytest_sessionfinish()
+        run.pytest_sessionfinish(request.session)
 
     assert lines(promises.read(promises.KEPT))[1] == ("3 reads", "2 tests passed")
 

@@ -7,13 +7,10 @@ import contextlib
 import dataclasses
 import json
 import os
-import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -21,6 +18,8 @@ from pathlib import Path
 from prefect import get_client
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from tests.servers import await_answer, free_port, running
 
 ROOT = Path(__file__).parents[2]
 
@@ -48,19 +47,10 @@ class Team:
     @contextlib.contextmanager
     def prefect(self, name: str, *arguments: str) -> "Iterator[subprocess.Popen[bytes]]":
         """Run `prefect` with `arguments`; what it says goes to `<name>.log` in the state folder."""
-        with Path(self.home, f"{name}.log").open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-c", _PREFECT, str(os.getpid()), *arguments],
-                cwd=self.home, env=self.environment, stdout=log, stderr=log, start_new_session=True,
-            )  # fmt: skip
-        try:
+        command = [sys.executable, "-c", _PREFECT, str(os.getpid()), *arguments]
+        log = self.home / f"{name}.log"
+        with running(command, folder=self.home, environment=self.environment, log=log) as process:
             yield process
-        finally:
-            for sent, seconds in ((signal.SIGTERM, 60), (signal.SIGKILL, 10)):
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, sent)
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(seconds)
 
     @contextlib.contextmanager
     def client(self) -> Iterator[SyncPrefectClient]:
@@ -79,9 +69,7 @@ class Team:
 @contextlib.contextmanager
 def team_in(home: Path, **variables: str) -> Iterator[Team]:
     """Start a server with its state in `home`, on a free port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
+    port = str(free_port())
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("EQN_", "PREFECT_", "AWS_"))}
     team = Team(
         home,
@@ -99,8 +87,7 @@ def team_in(home: Path, **variables: str) -> Iterator[Team]:
         | variables,
     )
     with team.prefect("server", "server", "start", "--host", "127.0.0.1", "--port", port) as server:
-        until(lambda: _answers(team.environment["PREFECT_API_URL"]) or server.poll() is not None, seconds=180)
-        assert server.poll() is None, (home / "server.log").read_text("utf-8")
+        await_answer(f"{team.environment['PREFECT_API_URL']}/health", server, home / "server.log")
         yield team
 
 
@@ -146,11 +133,3 @@ def receiver() -> Iterator[tuple[Receiver, str]]:
     finally:
         server.shutdown()
         server.server_close()
-
-
-def _answers(api: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{api}/health", timeout=5):  # noqa: S310  loopback
-            return True
-    except OSError:
-        return False

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.small_disk import on_a_small_disk
+
 ROOT = Path(__file__).parents[2]
 HOLD = """
 import time
@@ -30,6 +32,7 @@ def _answers(address: str) -> bool:
         return False
 
 
+@pytest.mark.promise(31)
 def test_it_ends_with_a_killed_process(tmp_path: Path) -> None:
     """After kill -9 of the process that started it, no server is left behind."""
     environment = os.environ | {"EQN_HOME": str(tmp_path / "home")}
@@ -54,16 +57,12 @@ def test_a_full_disk_is_said_once(tmp_path: Path) -> None:
     """Without room for the server's database the main job ends with exit code 6 and one message, not a loop."""
     home = tmp_path / "home"
     home.mkdir()
-    command = f"mount -t tmpfs -o size=200k tmpfs {home} && exec {sys.executable} -m flows.pipeline"
-    own_mounts = ["unshare", "-rm", "sh", "-c"]
-    if subprocess.run([*own_mounts, f"mount -t tmpfs tmpfs {home}"], capture_output=True, check=False).returncode:
-        pytest.skip("NOT RUN: this machine lets nobody mount a small file system")
     environment = os.environ | {"EQN_HOME": str(home)}
     for name in ("PREFECT_API_URL", "EQN_GOEMOTIONS"):
         environment.pop(name, None)
 
-    done = subprocess.run(
-        [*own_mounts, command], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False
+    done = on_a_small_disk(
+        home, "200k", [sys.executable, "-m", "flows.pipeline"], cwd=ROOT, env=environment, timeout=300
     )
 
     assert done.returncode == 6

@@ -1,10 +1,9 @@
 """The flow `retrain`: a challenger beside the champion, and a person with the last word."""
 
+import contextlib
 import dataclasses
 import json
 import os
-import signal
-import socket
 import subprocess
 import sys
 import time
@@ -34,6 +33,7 @@ from eqn.settings import Settings, load_settings
 from eqn.training.recipes import recipe_named
 from flows.contests import question_about, table_of
 from flows.retrain import retrain
+from tests.servers import await_answer, free_port, running
 
 ROOT = Path(__file__).parents[2]
 CONTEST = Contest(
@@ -186,9 +186,7 @@ def _register(settings: Settings, seed: int, macro_f1: float) -> int:
 def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
     """Start the server and the worker; version 1 is champion, version 2 another poor model."""
     folder = tmp_path_factory.mktemp("team")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     api = f"http://127.0.0.1:{port}/api"
     ours = {"EQN_HOME": str(folder / "home"), "PREFECT_HOME": str(folder / "prefect"), "PREFECT_API_URL": api}
     quiet = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "true", "OMP_NUM_THREADS": "1"}
@@ -196,18 +194,16 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
     environment |= ours | quiet | {"PREFECT_RESULTS_DEFAULT_SERIALIZER": "json"}
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    processes = []
+    log = folder / "log"
+    with contextlib.ExitStack() as ends:
 
-    def start(*arguments: str) -> None:
-        with (folder / "log").open("a") as log:
+        def start(*arguments: str) -> "subprocess.Popen[bytes]":
             command = [sys.executable, "-m", "prefect", *arguments]
-            processes.append(
-                subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True)
-            )
+            return ends.enter_context(running(command, folder=ROOT, environment=environment, log=log))
 
-    try:
-        start("server", "start", "--host", "127.0.0.1", "--port", str(port))
-        _await_answer(f"{api}/health", folder / "log")
+        ends.callback(torch.set_num_threads, threads)
+        server = start("server", "start", "--host", "127.0.0.1", "--port", str(port))
+        await_answer(f"{api}/health", server, log)
         with pytest.MonkeyPatch.context() as patch, temporary_settings({PREFECT_API_URL: api}):
             for name in ("EQN_GOEMOTIONS", "EQN_INBOX", "EQN_STORE", "EQN_TRACKING_URI"):
                 patch.delenv(name, raising=False)
@@ -219,15 +215,6 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
             deployment = _deploy()
             start("worker", "start", "--pool", _POOL)
             yield Team(settings, api, deployment)
-    finally:
-        torch.set_num_threads(threads)
-        for process in reversed(processes):
-            os.killpg(process.pid, signal.SIGTERM)
-            try:
-                process.wait(60)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
 
 
 def _deploy() -> UUID:
@@ -239,17 +226,6 @@ def _deploy() -> UUID:
         name="asking", work_pool_name=_POOL, build=False, push=False, concurrency_limit=1, print_next_steps=False
     )
     return deployment
-
-
-def _await_answer(url: str, log: Path) -> None:
-    deadline = time.monotonic() + 300
-    while time.monotonic() < deadline:
-        try:
-            with urllib.request.urlopen(url, timeout=5):  # noqa: S310  loopback
-                return
-        except OSError:
-            time.sleep(0.5)
-    pytest.fail(f"the server did not start:\n{log.read_text('utf-8')}")
 
 
 @pytest.fixture

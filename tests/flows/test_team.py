@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -35,12 +36,18 @@ from eqn.store.interface import open_store
 from eqn.training.recipes import recipe_named
 from eqn.training.run import Order, train
 from flows.events import tell_decision, tell_drift
+from infra.stack.processes import marked
+from tests.faults.promises import Trials
 from tests.flows.serving import Receiver, Team, receiver, team_in, until
 
 pytestmark = pytest.mark.team
 
 TICKS = 20
 DROPS = 8
+PART_ROWS = 8192
+ROUND_ROWS = 3 * PART_ROWS
+NOTICED_WITHIN = timedelta(seconds=120)
+"""By the server's own clock; a run that says nothing for 90 seconds counts as lost."""
 
 
 @pytest.fixture(scope="module")
@@ -100,8 +107,9 @@ def _annotated(client: SyncPrefectClient, run: UUID) -> int:
     return sum(int(re.findall(r"([\d,]+) rows", words)[0].replace(",", "")) for words in told)
 
 
+@pytest.mark.promise(32)
 @pytest.mark.timeout(1800)
-def test_twenty_ticks_at_once_do_the_work_once(team: Team, package: Path) -> None:
+def test_twenty_ticks_at_once_do_the_work_once(team: Team, package: Path, trials: Trials) -> None:
     """While files arrive, 20 runs are asked for together: one runs at a time, each file is annotated by one of them."""
     inbox, dropped = team.home / "ticks", 0
     with team.client() as client, team.worker():
@@ -135,6 +143,7 @@ def test_twenty_ticks_at_once_do_the_work_once(team: Team, package: Path) -> Non
     for manifest in manifests:
         verify(store, manifest)
         assert store.exists(f"ticks/reports/{manifest.release}/index.html")
+    trials(TICKS, "ticks at once")
 
 
 def _assert_one_after_the_other(runs: list[FlowRun]) -> None:
@@ -143,33 +152,102 @@ def _assert_one_after_the_other(runs: list[FlowRun]) -> None:
     assert all(before[1] <= after[0] for before, after in itertools.pairwise(spans))
 
 
-@pytest.mark.timeout(1200)
-def test_a_killed_worker_is_noticed_and_the_next_run_finishes(
-    team: Team, package: Path, messages: tuple[Receiver, str]
+@pytest.mark.promise(32)
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("rounds", [1, pytest.param(20, marks=pytest.mark.faults)])
+def test_three_ticks_while_a_run_is_slow_do_the_work_once(
+    team: Team, package: Path, trials: Trials, rounds: int
 ) -> None:
-    """After kill -9 of a worker and its run the server says Crashed, tells people, and frees the slot for the next."""
-    inbox = team.home / "killed"
-    _drop(inbox, 0, 60_000)
-    options = {"inbox": str(inbox), "dataset": "killed", "model": str(package)}
-    files = team.home / "eqn" / "releases" / "killed" / "files"
-    with team.client() as client:
-        with team.worker() as worker:
-            lost = _start(client, "annotate/nightly", **options)
-            until(lambda: any(files.rglob("part-*.parquet")) or _ended(client, lost), seconds=300, every=0.1)
-            _kill_tree(worker.pid)
-        assert client.read_flow_run(lost).state_name == "Running"
-        with team.worker():
-            until(lambda: _ended(client, lost), seconds=300, every=2)
-            assert client.read_flow_run(lost).state_name == "Crashed"
-            following = _start(client, "annotate/nightly", **options)
-            until(lambda: _ended(client, following), seconds=300, every=2)
-            assert client.read_flow_run(following).state_name == "Completed"
+    """In each round a file, three ticks and one release more; in each fourth the run that holds the slot is killed."""
+    name = f"slow-{rounds}"
+    inbox, store, killed = team.home / name, open_store(team.home / "eqn" / "releases"), 0
+    options = {"inbox": str(inbox), "dataset": name, "model": str(package)}
+    with team.client() as client, team.worker():
+        for number in range(rounds):
+            _drop(inbox, number, ROUND_ROWS)
+            before = _parts(team, name) + number * ROUND_ROWS // PART_ROWS  # as many are carried over
+            ticks = [_start(client, "annotate/nightly", **options) for _ in range(3)]
+            left = 0
+            if number % 4 == 0:
+                until(lambda: _begun(client, team, name, before, ticks), seconds=300, every=0.1)  # noqa: B023  called at once
+                holders = [run for run in ticks if client.read_flow_run(run).state_name == "Running"]
+                for process in marked(PREFECT__FLOW_RUN_ID=str(holders[0])):
+                    os.kill(process, signal.SIGKILL)
+                left, killed = (_parts(team, name) - before) * PART_ROWS, killed + 1
+            until(lambda: all(_ended(client, run) for run in ticks), seconds=900, every=1)  # noqa: B023  called at once
+            runs = [client.read_flow_run(run) for run in ticks]
+            manifest = read_manifest(store, name)
 
+            assert sorted(run.state_name or "" for run in runs) == ["Completed"] * (2 + (not left)) + [
+                "Crashed"
+            ] * bool(left)
+            _assert_one_after_the_other(runs)
+            assert release_numbers(store, name) == list(range(1, number + 2))
+            assert manifest.rows_out == (number + 1) * ROUND_ROWS
+            annotated = sum(_annotated(client, run.id) for run in runs if run.state_name == "Completed")
+            assert annotated <= ROUND_ROWS - left + PART_ROWS * bool(left)
+            verify(store, manifest)
+    trials(rounds * 3, "ticks while a run is slow")
+    trials(killed, "runs killed that held the slot")
+
+
+def _begun(client: SyncPrefectClient, team: Team, dataset: str, parts: int, runs: list[UUID]) -> bool:
+    """Tell whether one of `runs` has written a part beyond `parts`, or ended."""
+    return _parts(team, dataset) > parts or any(_ended(client, run) for run in runs)
+
+
+def _parts(team: Team, dataset: str) -> int:
+    return sum(1 for _ in (team.home / "eqn" / "releases" / dataset / "files").rglob("part-*.parquet"))
+
+
+@pytest.mark.promise(31)
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("kills", [1, pytest.param(10, marks=pytest.mark.faults)])
+def test_a_killed_worker_is_noticed_and_the_next_run_finishes(
+    team: Team, package: Path, messages: tuple[Receiver, str], trials: Trials, kills: int
+) -> None:
+    """After kill -9 of a worker and its run the server says Crashed, tells people, and frees the slot for the next,
+    whose release is the one that an undisturbed run gives.
+    """
+    inbox = team.home / "killed"
+    if not inbox.exists():
+        _drop(inbox, 0, 60_000)
     store = open_store(team.home / "eqn" / "releases")
-    manifest = read_manifest(store, "killed")
+    with team.client() as client:
+        with team.worker():
+            golden = _finished(client, team, package, f"undisturbed-{kills}")
+        for number in range(kills):
+            dataset = f"killed-{kills}-{number}"
+            options = {"inbox": str(inbox), "dataset": dataset, "model": str(package)}
+            with team.worker() as worker:
+                lost = _start(client, "annotate/nightly", **options)
+                until(lambda: _parts(team, dataset) > 0 or _ended(client, lost), seconds=300, every=0.1)  # noqa: B023  called at once
+                _kill_tree(worker.pid)
+                since = datetime.now(UTC)
+            assert client.read_flow_run(lost).state_name == "Running"
+            with team.worker():
+                until(lambda: _ended(client, lost), seconds=300, every=2)  # noqa: B023  called at once
+                state = client.read_flow_run(lost).state
+                assert state is not None
+                assert state.name == "Crashed"
+                assert state.timestamp - since <= NOTICED_WITHIN
+                assert _finished(client, team, package, dataset) == golden
+            assert release_numbers(store, dataset) == [1]
+    until(lambda: len(messages[0].having("Nothing was heard of this run")) >= kills, seconds=60)
+    trials(kills, "kills of a worker and its run")
+
+
+def _finished(client: SyncPrefectClient, team: Team, package: Path, dataset: str) -> dict[str, str]:
+    """Annotate the file of the killed runs; gives the digests of the release's data."""
+    options = {"inbox": str(team.home / "killed"), "dataset": dataset, "model": str(package)}
+    run = _start(client, "annotate/nightly", **options)
+    until(lambda: _ended(client, run), seconds=600, every=2)
+    assert client.read_flow_run(run).state_name == "Completed"
+    store = open_store(team.home / "eqn" / "releases")
+    manifest = read_manifest(store, dataset)
     verify(store, manifest)
-    assert (manifest.release, manifest.rows_out) == (1, 60_000)
-    until(lambda: bool(messages[0].having("Nothing was heard of this run")), seconds=60)
+    assert manifest.rows_out == 60_000
+    return {name: entry.sha256 for name, entry in manifest.files.items() if name.startswith("data/")}
 
 
 def _kill_tree(parent: int) -> None:

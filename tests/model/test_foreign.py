@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from eqn.cli import run as cli
 from eqn.errors import ArtifactRefused, UsageError
 from eqn.model.backbone import Backbone, backbone_frame
 from eqn.model.encoding import encode, padded
@@ -24,7 +25,10 @@ from eqn.model.foreign import Checkpoint, network_of, read_checkpoint
 from eqn.model.network import EmotionNetwork
 from eqn.model.scoring import Scorer
 from eqn.model.shapes import tensor_shapes
+from tests.faults.promises import Trials
 from tests.model.foreign_files import Evil, original_tensors, write_original
+
+pytestmark = pytest.mark.promise(27)
 
 READER = Path(__file__).parents[2] / "eqn" / "model" / "foreign_reader.py"
 TINY, _ = backbone_frame("tiny", cache=Path())
@@ -217,7 +221,7 @@ class _Zeros:
         return bytearray, (10 * 2**30,)
 
 
-def _memory(path: Path, canary: Path) -> None:
+def _hungry(path: Path, canary: Path) -> None:
     torch.save({"model_state_dict": original_tensors(), "epoch": _Zeros()}, path)
 
 
@@ -250,13 +254,14 @@ def _no_numbers(path: Path, canary: Path) -> None:
         (_script, "it is a TorchScript archive"),
         (_cut_off, "its end is missing"),
         (_claims, "its tensors are said to be"),
-        (_memory, "it asks for more memory than a checkpoint of its size needs"),
+        (_hungry, "it asks for more memory than a checkpoint of its size needs"),
         (_odd_values, "holds 4 things that are no plain tensors, such as a, b, c, 4"),
         (
             _no_numbers,
             "bert.pooler.dense.bias: expected real numbers, got torch.int64\n  - regressor.bias: holds NaN or infinity",
         ),
     ],
+    ids=lambda value: value.__name__ if callable(value) else "refused",
 )
 def test_what_is_no_plain_checkpoint_is_refused_and_nothing_runs(
     tmp_path: Path, room: Path, canary: Path, write: Callable[[Path, Path], object], reason: str
@@ -266,6 +271,42 @@ def test_what_is_no_plain_checkpoint_is_refused_and_nothing_runs(
     write(path, canary)
     assert reason in str(refused(path, room))
     assert not canary.exists()
+
+
+def _wrong_keys(path: Path, canary: Path) -> None:
+    write_original(path, {name.replace("regressor", "classifier"): it for name, it in original_tensors().items()})
+
+
+CHECKPOINTS: dict[str, tuple[Callable[[Path, Path], object], str, int]] = {
+    "good": (lambda path, _: torch.save(original_tensors(), path), "", 0),
+    "whole module": (_whole_module, "", 8),
+    "legacy pickle": (_legacy, "", 8),
+    "os.system": (_reduced, "", 8),
+    "wrong sha256": (lambda path, _: torch.save(original_tensors(), path), "0" * 64, 8),
+    "truncated": (_cut_off, "", 8),
+    "tensor of 10 GB": (_claims, "", 8),
+    "wrong keys": (_wrong_keys, "", 8),
+}
+"""Files, the sha256 that is expected where it is not their own, and the exit code."""
+
+
+def test_eight_checkpoints_end_as_they_should_on_the_command_line(
+    tmp_path: Path, canary: Path, trials: Trials, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The plain one becomes a package of safetensors; of the others nothing is left, and nothing in them ran."""
+    for number, (name, (write, expected, code)) in enumerate(CHECKPOINTS.items()):
+        path, out = tmp_path / f"{number}.pth", tmp_path / f"package {number}"
+        write(path, canary)
+        digest = expected or hashlib.sha256(path.read_bytes()).hexdigest()
+        found = cli(["import-checkpoint", str(path), "--sha256", digest, "--out", str(out), "--backbone", "tiny"])
+        told = capfd.readouterr()
+        assert found == code, (name, told.err)
+        assert "Traceback" not in told.err, name
+        assert ((out / "model.safetensors").is_file(), out.exists()) == (code == 0, code == 0), name
+        assert not canary.exists(), name
+        path.unlink()
+    assert [path.name for path in tmp_path.iterdir()] == ["package 0"]
+    trials(len(CHECKPOINTS), "checkpoints through the command")
 
 
 @pytest.mark.parametrize("write", [_pickled, _legacy, _reduced])

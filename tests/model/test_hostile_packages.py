@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import pickle
+import re
 import shutil
 import struct
 import subprocess
@@ -28,7 +29,10 @@ from eqn.errors import ArtifactRefused
 from eqn.model.backbone import load_backbone
 from eqn.model.network import EmotionNetwork
 from eqn.model.package import Description, write_package
+from tests.faults.promises import Trials
 from tests.model.foreign_files import Evil
+
+pytestmark = pytest.mark.promise(26)
 
 Change = Callable[[Path, Path], object]
 """Makes a package hostile; given its directory and the canary's place."""
@@ -150,7 +154,7 @@ def link_outside(name: str) -> Change:
         (link_outside("eqn.json"), "eqn.json"),
         (link_outside("README.md"), "README.md"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else value.__qualname__.partition(".")[0],
 )
 def test_files_that_do_not_belong_there_are_refused(
     package: Path, canary: Path, change: Change, named: str, enemy: str
@@ -399,41 +403,131 @@ def test_extra_words_in_the_weights_are_without_effect(package: Path, canary: Pa
     assert not canary.exists()
 
 
+def _settings(**changes: Any) -> Change:
+    """Change what config.json says."""
+
+    def change(package: Path, canary: Path) -> None:
+        file = package / "config.json"
+        file.write_text(json.dumps(json.loads(file.read_text("utf-8")) | changes), "utf-8")
+
+    return change
+
+
+def _facts(**changes: Any) -> Change:
+    """Change what eqn.json says."""
+    return lambda package, canary: say(package, **changes)
+
+
+def _weights(**changes: Tensor) -> Change:
+    """Change tensors; a name's dots are written as double underscores."""
+
+    def change(package: Path, canary: Path) -> None:
+        tensors = load((package / "model.safetensors").read_bytes())
+        named = {name.replace("__", "."): tensor for name, tensor in changes.items()}
+        save_file(tensors | named, package / "model.safetensors")
+
+    return change
+
+
+def _lists_a_file_above(package: Path, canary: Path) -> None:
+    """The name of a chat template that leads out of the package."""
+    above = package.parent / "chat_template.jinja"
+    above.touch()
+    say(package, files=said(package)["files"] | {"../chat_template.jinja": {"sha256": EMPTY, "bytes": 0}})
+
+
+def _expression_in_tokenizer(package: Path, canary: Path) -> None:
+    file = package / "tokenizer.json"
+    content = json.loads(file.read_text("utf-8"))
+    content["normalizer"] = {"type": "Replace", "pattern": {"Regex": "(a+)+$"}, "content": ""}
+    file.write_text(json.dumps(content), "utf-8")
+
+
+EMPTY = hashlib.sha256(b"").hexdigest()
+
+POISONED: dict[str, tuple[Change, bool]] = {
+    "cloudpickled model": (pickles("python_model.pkl"), True),
+    "loader module and code": (mlflow_code, True),
+    "python_model.py": (adds("python_model.py", CODE), True),
+    "pytorch_model.bin": (pickles("pytorch_model.bin"), True),
+    "exported program": (pickles("model.pt2"), True),
+    "random state": (pickles("rng_state.pth"), True),
+    "classes by name": (_settings(auto_map={"AutoModel": "evil.Evil"}), False),
+    "attention from a hub": (_settings(_attn_implementation_internal="evil/kernel"), False),
+    "nested trust": (_settings(text_config={"trust_remote_code": True, "auto_map": {"AutoConfig": "e.E"}}), False),
+    "template above": (_lists_a_file_above, False),
+    "template inside": (adds("chat_template.jinja", "{{{{ cycler.__init__ }}}}"), True),
+    "link": (link_outside("model.safetensors"), False),
+    "file too many": (adds("modeling_evil.py", CODE), True),
+    "requirements": (adds("requirements.txt", "evil @ https://example.org/evil.tar.gz\n"), True),
+    "header bomb": (adds("model.safetensors", struct.pack("<Q", 2**63)), False),
+    "pickle as weights": (pickles("model.safetensors"), False),
+    "wrong shape": (_weights(head__weight=torch.zeros(64, 28)), False),
+    "weights of NaN": (_weights(head__bias=torch.full((28,), torch.nan)), False),
+    "swapped labels": (_facts(labels=[EMOTIONS[1], EMOTIONS[0], *EMOTIONS[2:]]), False),
+    "expression in the tokenizer": (_expression_in_tokenizer, False),
+}
+"""Twenty ways to poison a package, and whether eqn.json then lists every file that is there; all of them are sealed."""
+
 TRACED = """
-import os, sys
+import sys
 from eqn.annotation.annotator import Annotator
 from eqn.errors import EqnError
 for path in sys.argv[1:]:
     try:
         print("loaded", Annotator.load(path).scores(["I can't stop smiling"]).shape)
     except EqnError as error:
-        print("refused", error.exit_code)
+        print("refused", error.exit_code, bool(str(error)))
 """
 
 
-def test_loading_a_package_starts_no_program_and_opens_no_connection(package: Path, canary: Path) -> None:
-    """Seen by the system's own tracer: but for Python itself nothing is executed, and no address is connected to."""
+def traced(traces: Path, *command: str) -> tuple[subprocess.CompletedProcess[str], list[str]]:
+    """Run Python on `command` under the system's tracer; give how it ended, and what it executed or connected to."""
     strace = shutil.which("strace")
-    traces = package.parent / "traces"
-    command = [str(strace), "-f", "-o", str(traces), "-e", "trace=connect,execve", sys.executable, "-c", TRACED]
     if (
         strace is None
         or subprocess.run([strace, "-o", os.devnull, "true"], check=False, capture_output=True).returncode
     ):
         pytest.skip("NOT RUN: there is no strace, or it may not trace")
-    hostile = [Path(shutil.copytree(package, package.parent / str(number))) for number in range(3)]
-    adds("python_model.py", CODE)(hostile[0], canary)
-    config = json.loads((package / "config.json").read_text("utf-8"))
-    config |= {"auto_map": {"AutoModel": "evil.Evil"}, "_attn_implementation_internal": "evil/kernel"}
-    (hostile[1] / "config.json").write_text(json.dumps(config), "utf-8")
-    (hostile[2] / "model.safetensors").write_bytes(pickle.dumps(Evil(canary)))
-    directories = [str(path) for path in (package, hostile[0], *map(sealed, hostile[1:]))]
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "EQN_"))}
+    done = subprocess.run(
+        [strace, "-f", "-o", str(traces), "-e", "trace=connect,execve,execveat", sys.executable, *command],
+        capture_output=True, text=True, check=False, env=environment,
+    )  # fmt: skip
+    seen = [
+        line for line in traces.read_text("utf-8").splitlines() if re.search(r"\b(execve|execveat|connect)\(", line)
+    ]
+    return done, seen
 
-    done = subprocess.run([*command, *directories], capture_output=True, text=True, check=False, env=environment)
 
-    assert done.stdout.splitlines() == ["loaded (1, 28)", "refused 8", "refused 8", "refused 8"], done.stderr
-    calls = [line for line in traces.read_text("utf-8").splitlines() if "execve(" in line or "connect(" in line]
+def test_twenty_poisoned_packages_start_no_program_and_open_no_connection(
+    package: Path, canary: Path, trials: Trials
+) -> None:
+    """Seen by the system's own tracer: but for Python itself nothing is executed, and no address is connected to."""
+    poisoned = []
+    for number, (change, listed) in enumerate(POISONED.values()):
+        room = package.parent / f"room {number}"
+        copy = Path(shutil.copytree(package, room / "package"))
+        change(copy, canary)
+        poisoned.append(str(sealed(copy, listed=listed)))
+
+    done, calls = traced(package.parent / "traces", "-c", TRACED, str(package), *poisoned)
+
+    assert done.stdout.splitlines() == ["loaded (1, 28)", *["refused 8 True"] * 20], done.stderr
     assert len(calls) == 1, calls
     assert f'execve("{sys.executable}"' in calls[0]
     assert not canary.exists()
+    trials(20, "poisoned packages, traced")
+
+
+def test_the_tracer_would_see_it(package: Path, canary: Path) -> None:
+    """A pickle of the test above, opened without protection, executes a program; a connection is seen as well."""
+    pickles("python_model.pkl")(package, canary)
+    unprotected = "import pickle, socket, sys; pickle.load(open(sys.argv[1], 'rb'))\n"
+    unprotected += "socket.socket(socket.AF_UNIX).connect_ex('/nowhere')"
+
+    _, calls = traced(package.parent / "traces", "-c", unprotected, str(package / "python_model.pkl"))
+
+    assert any("touch" in call for call in calls)
+    assert any("connect(" in call for call in calls)
+    assert canary.exists()

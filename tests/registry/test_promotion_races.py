@@ -22,6 +22,7 @@ from eqn.registry.promotion import promote
 from eqn.registry.resolution import resolve
 from eqn.registry.versions import _tags, list_versions
 from eqn.settings import PromotionPolicy, Settings
+from tests.faults.promises import Trials
 from tests.registry.conftest import write_package
 
 PROMOTERS = 4
@@ -212,24 +213,19 @@ def race(settings: Settings, package: Package, promoters: list[Helper], rounds: 
             assert bool(row.champion_since) == answers[versions.index(row.version)]["promote"]
 
 
-def test_the_best_of_four_candidates_wins_the_race(
-    settings: Settings, package: Package, promoters: list[Helper]
+@pytest.mark.promise(28)
+@pytest.mark.parametrize("rounds", [5, pytest.param(100, marks=[pytest.mark.faults, pytest.mark.timeout(3600)])])
+def test_the_best_of_four_candidates_wins_every_race(
+    settings: Settings, package: Package, promoters: list[Helper], trials: Trials, rounds: int
 ) -> None:
     """Ties and NaN among them, the first promotion ever in each round, and a gap between reading and moving."""
-    race(settings, package, promoters, rounds=5)
+    race(settings, package, promoters, rounds)
+    trials(rounds, "races of four promoters")
 
 
-@pytest.mark.stack
-@pytest.mark.timeout(3600)
-def test_the_best_of_four_candidates_wins_every_race(
-    settings: Settings, package: Package, promoters: list[Helper]
-) -> None:
-    """The same a hundred times."""
-    race(settings, package, promoters, rounds=100)
-
-
+@pytest.mark.promise(29)
 def test_a_promotion_that_is_killed_anywhere_leaves_a_champion(
-    settings: Settings, package: Package, mortal: Helper
+    settings: Settings, package: Package, mortal: Helper, trials: Trials
 ) -> None:
     """Killed at any write: one verified model annotates, and the next promotions decide right and blame nobody."""
     writes: list[str] = []
@@ -256,3 +252,4 @@ def test_a_promotion_that_is_killed_anywhere_leaves_a_champion(
         *("2.json", "2.move.json", "champion"),
         *("eqn.champion_before", "eqn.champion_since", "eqn.decision", "2.released.json"),
     ]
+    trials(len(writes), "kills, at every write")

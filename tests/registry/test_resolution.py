@@ -121,6 +121,7 @@ def test_a_name_that_leads_nowhere_is_explained(settings: Settings, trained: Tra
         resolve(model, settings)
 
 
+@pytest.mark.promise(30)
 def test_every_changed_file_is_noticed(settings: Settings, trained: Trainer) -> None:
     """One byte more or less in any of the files that MLflow keeps is refused, and nothing is unpacked."""
     trained()
@@ -137,6 +138,7 @@ def test_every_changed_file_is_noticed(settings: Settings, trained: Trainer) -> 
     assert resolve("1", settings).version == 1
 
 
+@pytest.mark.promise(30)
 def test_another_whole_package_is_refused(settings: Settings, trained: Trainer, package: PackageWriter) -> None:
     """A package that is consistent in itself but not the registered one is caught by the registered digest."""
     registered = trained()
@@ -171,6 +173,7 @@ def test_a_digest_tag_leads_nowhere_else(settings: Settings, trained: Trainer, d
         resolve("1", settings)
 
 
+@pytest.mark.promise(26)
 def test_nothing_in_an_artifact_is_executed(settings: Settings, trained: Trainer, tmp_path: Path) -> None:
     """Code planted around the package, in every place where MLflow's loaders would run it, stays unread."""
     trained()
@@ -188,6 +191,7 @@ def test_nothing_in_an_artifact_is_executed(settings: Settings, trained: Trainer
     assert not canary.exists()
 
 
+@pytest.mark.promise(26)
 @pytest.mark.parametrize("name", ["python_model.py", "python_model.pkl", "pytorch_model.bin", "__init__.py"])
 def test_a_foreign_file_in_the_package_is_refused(
     settings: Settings, trained: Trainer, tmp_path: Path, name: str

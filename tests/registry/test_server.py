@@ -3,11 +3,8 @@
 import os
 import shutil
 import signal
-import socket
-import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +21,7 @@ from eqn.registry.resolution import resolve
 from eqn.registry.versions import find, list_versions, register
 from eqn.settings import Settings, load_settings
 from tests.registry.conftest import GOOD, PROJECT, PackageWriter
+from tests.servers import await_answer, free_port, running
 
 CORPUS = CorpusRef("sample", "/data/sample", "ab" * 32, {"train": 10, "dev": 5, "test": 5})
 
@@ -33,38 +31,15 @@ def server(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> It
     """Start a server with its own database and artifacts; give its address, process id and artifact folder."""
     folder = tmp_path_factory.mktemp("server")
     shutil.copy(empty_database, folder / "mlflow.db")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     address = f"http://127.0.0.1:{port}"
     arguments = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     stores = ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", str(folder / "files")]
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "mlflow", "server", *arguments, *stores],
-            cwd=folder,
-            stdout=log,
-            stderr=log,
-            env=os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-            start_new_session=True,
-        )
-        try:
-            _await_answer(f"{address}/health", process, folder / "log")
-            yield address, process.pid, folder / "files"
-        finally:
-            os.killpg(process.pid, signal.SIGTERM)
-            process.wait(30)
-
-
-def _await_answer(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    until = time.monotonic() + 120
-    while time.monotonic() < until and process.poll() is None:
-        try:
-            with urllib.request.urlopen(url, timeout=5):  # noqa: S310  # loopback
-                return
-        except OSError:
-            time.sleep(0.2)
-    pytest.fail(f"the server did not start:\n{log.read_text('utf-8')}")
+    command = [sys.executable, "-m", "mlflow", "server", *arguments, *stores]
+    environment = os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    with running(command, folder=folder, environment=environment, log=folder / "log") as process:
+        await_answer(f"{address}/health", process, folder / "log")
+        yield address, process.pid, folder / "files"
 
 
 @pytest.fixture

@@ -22,6 +22,9 @@ from eqn.registry.connection import connect
 from eqn.registry.resolution import resolve
 from eqn.registry.versions import DIGEST, register
 from eqn.settings import Settings, load_settings
+from tests.faults.promises import Trials
+
+pytestmark = pytest.mark.promise(30)
 
 PROJECT = Path(__file__).parents[2]
 FILES = ("README.md", "config.json", "eqn.json", "model.safetensors", "tokenizer.json")
@@ -104,16 +107,17 @@ def test_the_untouched_versions_are_used(registry: Registry) -> None:
     assert (scores[0] != scores[1]).any()
 
 
-def test_a_flipped_bit_in_what_mlflow_keeps_is_caught_on_resolving(registry: Registry) -> None:
+def test_a_flipped_bit_in_what_mlflow_keeps_is_caught_on_resolving(registry: Registry, trials: Trials) -> None:
     """A hundred random places in weights, tokenizer, configuration, card and eqn.json: nothing reaches this disk."""
     for file, place, bit in flips(registry.folders[0], seed=1):
         with flipped(file, place, bit), pytest.raises(ArtifactRefused):
             registry.resolved(1)
         assert list(registry.settings.models.iterdir()) == [], (file.name, place, bit)
     assert registry.resolved(1).version == 1
+    trials(FLIPS, "flipped bits where MLflow keeps it")
 
 
-def test_a_flipped_bit_on_this_disk_is_caught_on_loading(registry: Registry) -> None:
+def test_a_flipped_bit_on_this_disk_is_caught_on_loading(registry: Registry, trials: Trials) -> None:
     """After resolving, and before the first batch; a changed eqn.json has another digest, and is fetched anew."""
     ref = registry.resolved(1)
     for file, place, bit in flips(Path(ref.path), seed=2):
@@ -124,6 +128,7 @@ def test_a_flipped_bit_on_this_disk_is_caught_on_loading(registry: Registry) -> 
                 continue
             assert resolve("1", registry.settings) == ref
             assert Annotator.load(ref.path).package.digest == ref.digest
+    trials(FLIPS, "flipped bits on this disk")
 
 
 def test_swapped_versions_are_caught(registry: Registry) -> None:

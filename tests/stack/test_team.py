@@ -135,6 +135,7 @@ def begun(team: Team, dataset: str) -> str:
     return run.id
 
 
+@pytest.mark.promise(31)
 def test_a_killed_flow_run_is_marked_crashed_and_the_next_finishes(team: Team, undisturbed: dict[str, str]) -> None:
     """After kill -9 of its processes readers see nothing, the server says Crashed, and the next run's release is the
     one that an undisturbed run gives.
@@ -159,6 +160,7 @@ def test_a_killed_flow_run_is_marked_crashed_and_the_next_finishes(team: Team, u
     assert not faults
 
 
+@pytest.mark.promise(31)
 @pytest.mark.parametrize("program", ["worker-cpu", "prefect", "postgres", "mlflow"])
 def test_whatever_program_dies_comes_back_and_the_work_is_done(
     team: Team, undisturbed: dict[str, str], program: str
@@ -182,6 +184,7 @@ def test_whatever_program_dies_comes_back_and_the_work_is_done(
     assert not faults
 
 
+@pytest.mark.promise(31)
 def test_a_worker_killed_with_its_runs_is_replaced(team: Team, undisturbed: dict[str, str]) -> None:
     """Kill -9 of the worker and of everything that it started, as when a machine runs out of memory."""
     run = begun(team, "all-killed")
@@ -199,6 +202,7 @@ def test_a_worker_killed_with_its_runs_is_replaced(team: Team, undisturbed: dict
     assert data_of(team.manifest("all-killed")) == undisturbed
 
 
+@pytest.mark.promise(32)
 def test_a_killed_training_gives_the_gpu_back(team: Team, champion: str) -> None:
     """The lock and the deployment's only slot are free again for the next run, also after a restart of the server."""
     asked = {"directory": CORPUS, "recipe": "plain", "backbone": "tiny", "seed": 7}

@@ -7,6 +7,7 @@ import pytest
 
 from tests.faults import promises
 from tests.faults.promises import NOTHING, PROMISES, Promises, Tried, lines
+from tests.faults.table import PAGE, with_rows
 
 pytest_plugins = ["pytester"]
 
@@ -82,3 +83,14 @@ def test_a_later_run_replaces_what_was_kept_of_a_test_and_no_other(
 
 def test_every_row_has_its_promise() -> None:
     assert list(PROMISES) == list(range(1, 36))
+
+
+def test_rows_are_written_alone_and_the_others_stay() -> None:
+    """A row that was run again takes its own place in the page, and only that."""
+    page = PAGE.read_text("utf-8")
+
+    written = with_rows(page, {7: ("200 races", "2 tests passed")})
+
+    changed = [new for old, new in zip(page.splitlines(), written.splitlines(), strict=True) if old != new]
+    assert changed == [f"| 7 | {PROMISES[7]} | 200 races | 2 tests passed |"]
+    assert with_rows(written, {}) == written

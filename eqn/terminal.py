@@ -1,6 +1,7 @@
 """What people see in the terminal: tables, bars and progress. Text from data is printed as text, never as markup."""
 
 import contextlib
+import math
 import os
 import sys
 import time
@@ -98,7 +99,7 @@ def training_progress(console: Console) -> Iterator[Listener]:
 
 def lines(write: Callable[[str], None], *, every: float = _SECONDS_BETWEEN_LINES) -> Listener:
     """Give a listener that writes a line every so many seconds, at each check, and at the end of a stage."""
-    last = [0.0]
+    last = [-math.inf]  # and not 0: the clock may have started just now
 
     def listen(event: Event) -> None:
         now = time.monotonic()

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eqn.commands.shared import Dataset, Json, Number, Store, out, people, print_json, say
+from eqn.commands.shared import Dataset, Json, Number, Store, out, people, print_json, say, settings_at
 from eqn.records import as_json
 
 if TYPE_CHECKING:
@@ -38,11 +38,8 @@ def drift(
     Example: eqn release drift inbox 3 --against 1
     """
     from eqn.drift.measure import measure_drift
-    from eqn.settings import load_settings
 
-    settings = load_settings()
-    if store is not None:
-        settings = settings.model_copy(update={"store": store})
+    settings = settings_at(store)
     people.print("Reading the release and what it is compared with ...", highlight=False)
     found = measure_drift(settings, dataset, number, against=against)
     if json:

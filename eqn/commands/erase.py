@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from eqn.commands.shared import Dataset, Json, Store, out, people, print_json, say
+from eqn.commands.shared import Dataset, Json, Store, out, people, print_json, say, settings_at
 from eqn.errors import UsageError
 from eqn.records import as_json
 
@@ -46,8 +46,13 @@ _NOT_REACHED = (
     "files that were exported or copied from these releases, and backups",
     "earlier versions of objects, where a bucket keeps them",
     "copies of inputs that runs have staged",
-    "ids in reports of the quality gate on other machines, and on Prefect's pages",
+    "ids in reports of `eqn validate`, in those of the quality gate on other machines, and on Prefect's pages",
+    "rows in quarantine of more than 64 KiB, when only their text is named: they are kept in part",
     "other datasets, and models that were trained on these texts",
+)
+_LATER = (
+    "Runs that began before this and are killed leave files behind. In ten minutes, or once they have ended, this "
+    "removes them: eqn release erase {dataset} --resume"
 )
 
 
@@ -74,12 +79,9 @@ def erase(
     Example: eqn release erase inbox --id 007 --reason "asked by its author"
     """
     from eqn.release import erasure
-    from eqn.settings import load_settings
     from eqn.store.interface import open_store
 
-    settings = load_settings()
-    if store is not None:
-        settings = settings.model_copy(update={"store": store})
+    settings = settings_at(store)
     opened = open_store(settings.store)
     named = _named(ids or [], text_sha256 or [], from_)
     if resume == any(named):
@@ -145,11 +147,13 @@ def _named(ids: Sequence[str], texts: Sequence[str], file: Path | None) -> _Name
 
 def _lines(file: Path) -> list[str]:
     try:
-        return [line for line in file.read_text("utf-8").splitlines() if line]
+        # utf-8-sig, as editors and spreadsheets write; split, since only a line's end ends an id.
+        lines = file.read_bytes().decode("utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
             f"expected a text file in UTF-8 at {file}; it cannot be read: {error}", todo="Correct --from."
         ) from error
+    return [line for line in (line.removesuffix("\r") for line in lines) if line]
 
 
 def _wanted(store: "ObjectStore", dataset: str, named: _Named) -> "tuple[ErasureList, bool]":
@@ -207,31 +211,46 @@ def _end(
     unmatched: Sequence[str] = (),
     earlier: bool = False,
 ) -> None:
-    """Clean up what was derived from the erased rows, and say what was done and what was not.
+    """Clean up what was derived from the erased rows, and say what was done and what was not; see `clean_up`."""
+    from eqn.release.catalog import read_manifest
+
+    faults = clean_up(settings, store, dataset, done, earlier=earlier)
+    paths = {one.release: store.address(read_manifest(store, dataset, one.release).path) for one in done.releases}
+    inputs = sorted({name for affected in done.releases for name in affected.inputs})
+    if json:
+        facts = {"dataset": dataset, "record": done.record, "folders": list(done.folders), "not_found": [*unmatched]}
+        releases = [as_json(affected) | {"path": paths[affected.release]} for affected in done.releases]
+        print_json(facts | {"releases": releases, "inputs_that_hold_them": inputs, "not_cleaned_up": faults})
+    else:
+        _show_done(dataset, done, inputs, unmatched)
+        show_faults(faults)
+    done.require_complete(dataset)
+
+
+def clean_up(
+    settings: "Settings", store: "ObjectStore", dataset: str, done: "Erased", *, earlier: bool = False
+) -> list[str]:
+    """Remove what was derived from erased rows, or make it anew; give what could not be, in sentences.
 
     With `earlier`, also after erasures that were interrupted before they did.
     """
     from eqn.pages.refresh import refresh_reports
     from eqn.quality.inputs import forget_reports
-    from eqn.release.catalog import read_manifest
     from eqn.release.erasure import redacted_releases
 
+    faults = []
     if done.record:
-        forget_reports(settings.data_docs, dataset)
+        left = forget_reports(settings.data_docs, dataset)
+        faults = [f"{place} names ids of the inputs and could not be removed." for place in left]
     redacted = {affected.release: affected.reports for affected in done.releases}
-    stale: dict[int, Sequence[str]] = dict.fromkeys(redacted_releases(store, dataset) if earlier else (), ())
-    faults = refresh_reports(settings, dataset, stale | redacted)
-    paths = {number: store.address(read_manifest(store, dataset, number).path) for number in redacted}
-    inputs = sorted({name for affected in done.releases for name in affected.inputs})
-    if json:
-        facts = {"dataset": dataset, "record": done.record, "folders": list(done.folders), "not_found": [*unmatched]}
-        releases = [as_json(affected) | {"path": paths[affected.release]} for affected in done.releases]
-        print_json(facts | {"releases": releases, "inputs_that_hold_them": inputs, "reports_not_made": faults})
-    else:
-        _show_done(dataset, done, inputs, unmatched)
-        for fault in faults:
-            people.print(f"A report was not made anew: {fault}", markup=False, highlight=False, soft_wrap=True)
-    done.require_complete(dataset)
+    stale: dict[int, Sequence[str] | None] = dict.fromkeys(redacted_releases(store, dataset) if earlier else ())
+    return faults + refresh_reports(settings, dataset, stale | redacted)
+
+
+def show_faults(faults: Sequence[str]) -> None:
+    """Say what could not be cleaned up."""
+    for fault in faults:
+        people.print(f"Not cleaned up: {fault}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _show_found(dataset: str, found: "Found", unmatched: Sequence[str], *, json: bool) -> None:
@@ -251,11 +270,11 @@ def _show_found(dataset: str, found: "Found", unmatched: Sequence[str], *, json:
 def _show_done(dataset: str, done: "Erased", inputs: Sequence[str], unmatched: Sequence[str]) -> None:
     from eqn.terminal import printable
 
-    _show_releases(f"{dataset}: erased", done.releases)
+    _show_releases(f"{dataset}: erased", [affected for affected in done.releases if affected.rows])
     _show_unmatched(unmatched)
     for folder in done.folders:
         say(f"The unpublished folder {folder} was removed.")
-    if not (done.releases or done.folders):
+    if not (done.releases or done.folders or done.faults):
         say(f"No release of {dataset} holds such rows.")
     say(f"On record: erasure {done.record}." if done.record else f"Nothing was ever erased from {dataset}.")
     if not done.releases:
@@ -264,6 +283,7 @@ def _show_done(dataset: str, done: "Erased", inputs: Sequence[str], unmatched: S
     say(printable(f"  the inputs themselves ({', '.join(inputs)}): later runs leave the rows out"))
     for what in _NOT_REACHED:
         say(f"  {what}")
+    say(_LATER.format(dataset=dataset))
 
 
 def _show_releases(title: str, releases: "Sequence[Affected]") -> None:

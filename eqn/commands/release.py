@@ -10,7 +10,7 @@ from eqn.commands.erase import erase
 from eqn.commands.export import export
 from eqn.commands.report import report
 from eqn.commands.serve import serve
-from eqn.commands.shared import Dataset, Json, Number, Store, out, print_json, say, store_at
+from eqn.commands.shared import Dataset, Json, Number, Store, out, print_json, say, settings_at, store_at
 from eqn.errors import ArtifactRefused
 from eqn.records import as_json
 from eqn.release.commit import GRACE_HOURS
@@ -27,6 +27,7 @@ _OUTCOMES = {
 
 if TYPE_CHECKING:
     from eqn.release.manifest import Manifest
+    from eqn.settings import Settings
     from eqn.store.interface import ObjectStore
 
 app = typer.Typer(help="Look at published releases, export them, clean up after crashes.", no_args_is_help=True)
@@ -139,25 +140,36 @@ def verify(dataset: Dataset, number: Number = None, *, store: Store = None, json
 
 @app.command()
 def reconcile(dataset: Dataset, *, store: Store = None, json: Json = False) -> None:
-    """Find out what became of commits whose outcome is unknown (exit code 7), and finish them. Deletes no data.
+    """Find out what became of commits whose outcome is unknown (exit code 7), and finish them.
+
+    Deletes no data but rows that were erased on request and have come out of such a commit.
 
     Example: eqn release reconcile inbox
     """
     from eqn.release.commit import reconcile
-    from eqn.release.erasure import resume
 
     opened = store_at(store)
     resolved = reconcile(opened, dataset)
-    if any(one.outcome == "unredacted" for one in resolved):
-        resume(opened, dataset).require_complete(dataset)
     if json:
         print_json(as_json(resolved))
-        return
-    for one in resolved:
-        outcome = _OUTCOMES[one.outcome].format(dataset=dataset)
-        say(f"{dataset} {f'release {one.release}' if one.release else one.commit_id}: {outcome}")
-    if not resolved:
-        say(f"Every commit of {dataset} has a known outcome.")
+    else:
+        for one in resolved:
+            outcome = _OUTCOMES[one.outcome].format(dataset=dataset)
+            say(f"{dataset} {f'release {one.release}' if one.release else one.commit_id}: {outcome}")
+        if not resolved:
+            say(f"Every commit of {dataset} has a known outcome.")
+    if any(one.outcome == "unredacted" for one in resolved):
+        _redact(settings_at(store), opened, dataset)
+
+
+def _redact(settings: "Settings", store: "ObjectStore", dataset: str) -> None:
+    """Take the erased rows out of what was just published."""
+    from eqn.commands.erase import clean_up, show_faults
+    from eqn.release.erasure import resume
+
+    done = resume(store, dataset)
+    show_faults(clean_up(settings, store, dataset, done))
+    done.require_complete(dataset)
 
 
 @app.command()

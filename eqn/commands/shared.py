@@ -11,6 +11,7 @@ from rich.console import Console
 if TYPE_CHECKING:
     from eqn.corpus.goemotions import Corpus
     from eqn.model.package import Package
+    from eqn.settings import Settings
     from eqn.store.interface import ObjectStore
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON value for machines.")]
@@ -107,11 +108,15 @@ def store_at(address: str | None) -> "ObjectStore":
     """Open the store at `address`, else the one that the settings name."""
     from eqn.store.interface import open_store
 
-    if address is None:
-        from eqn.settings import load_settings
+    return open_store(settings_at(None).store if address is None else address)
 
-        address = load_settings().store
-    return open_store(address)
+
+def settings_at(address: str | None) -> "Settings":
+    """Give the settings, with the store at `address` where one is named."""
+    from eqn.settings import load_settings
+
+    settings = load_settings()
+    return settings if address is None else settings.model_copy(update={"store": address})
 
 
 def _finite(value: Any) -> Any:

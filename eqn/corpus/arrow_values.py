@@ -35,12 +35,37 @@ def as_ids(array: Any) -> list[bytes | None]:
 
 
 def carried_type(kind: Any) -> Any:
-    """Give the type in which a column goes on: its own, but for views, which Arrow cannot take rows from."""
+    """Give the type in which a column goes on, at any depth: its own, but for views and dictionaries.
+
+    Arrow cannot take rows from views. A dictionary keeps the values of rows that are long gone: those in quarantine,
+    and those that were erased.
+    """
     import pyarrow as pa
 
-    if pa.types.is_string_view(kind):
-        return pa.string()
-    return pa.binary() if pa.types.is_binary_view(kind) else kind
+    if pa.types.is_dictionary(kind):
+        return carried_type(kind.value_type)
+    if pa.types.is_nested(kind):
+        return _carried_nested(kind)
+    return {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}.get(kind, kind)
+
+
+def _carried_nested(kind: Any) -> Any:
+    import pyarrow as pa
+
+    if pa.types.is_struct(kind):
+        return pa.struct([_carried_field(field) for field in kind])
+    if pa.types.is_map(kind):
+        return pa.map_(_carried_field(kind.key_field), _carried_field(kind.item_field), kind.keys_sorted)
+    if pa.types.is_fixed_size_list(kind):
+        return pa.list_(_carried_field(kind.value_field), kind.list_size)
+    for is_one, made in ((pa.types.is_list, pa.list_), (pa.types.is_large_list, pa.large_list)):
+        if is_one(kind):
+            return made(_carried_field(kind.value_field))
+    return kind
+
+
+def _carried_field(field: Any) -> Any:
+    return field.with_type(carried_type(field.type))
 
 
 def broken_rows(batch: Any) -> set[int]:

@@ -1,8 +1,9 @@
 """The list of erased rows: digests of ids and texts that must not come out of any file again.
 
 A row is on the list when its id or its text is, exactly as given. A row that is in quarantine anyway need not have been
-read as a whole: there the id counts where one could be read, and each field of the raw row is held against the texts.
-A text that stands inside another one, or of which the quarantine keeps only the beginning, is not found.
+read as a whole: there each field of the raw row is held against the texts, and where it could not be taken apart, so
+that nobody knows which field is the id, against the ids as well. A text that stands inside another one, or of which the
+quarantine keeps only the beginning, is not found.
 """
 
 import contextlib
@@ -15,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from eqn.corpus.contract import Reason
+from eqn.corpus.csv_rows import split_quoted
 from eqn.corpus.quarantine import MAX_RAW_BYTES
 
 
@@ -48,11 +50,20 @@ class ErasureList:
         found = [self.texts.get(digest, 0) for digest in digests]
         if identifier is not None:
             found.append(self.ids.get(digest_of(identifier), 0))
-        elif reason != Reason.MISSING_ID:  # it may have an id that could not be read
+        elif reason in _UNREAD:
             found += [self.ids.get(digest, 0) for digest in digests]
         return list(filter(None, found))
 
 
+_UNREAD = {
+    Reason.BAD_ENCODING,
+    Reason.RAGGED_ROW,
+    Reason.BAD_QUOTING,
+    Reason.BAD_JSON,
+    Reason.NOT_TEXT,
+    Reason.TEXT_TOO_LONG,
+}
+"""Reasons that may stand for a row of which no field is known, not even the id."""
 NOTHING_ERASED = ErasureList()
 """The list of whoever never erased anything."""
 
@@ -67,9 +78,12 @@ def _fields(raw: bytes) -> Iterator[str]:
     line = raw.decode("utf-8", "replace")
     yield line
     yield from line.split("\t")
+    yield from line.split(",")
     with contextlib.suppress(csv.Error):
         for record in csv.reader(io.StringIO(line, newline="")):
             yield from record
+    with contextlib.suppress(ValueError):  # where a lone CR stands in a field, which csv takes for the end of a line
+        yield from (field.decode("utf-8", "replace") for field in split_quoted(raw.rstrip(b"\r\n")))
     with contextlib.suppress(ValueError, RecursionError):
         yield from _words(json.loads(line))
 

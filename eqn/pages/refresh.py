@@ -1,6 +1,6 @@
 """Making anew what was derived from redacted releases: profiles, drift and pages show or weigh texts."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 
 from eqn.drift.measure import measure_drift
@@ -13,14 +13,19 @@ from eqn.settings import Settings
 from eqn.store.interface import ObjectStore, open_store
 
 
-def refresh_reports(settings: Settings, dataset: str, redacted: Mapping[int, Sequence[str]]) -> list[str]:
+def refresh_reports(settings: Settings, dataset: str, redacted: Mapping[int, Sequence[str] | None]) -> list[str]:
     """Make the reports of redacted releases anew, and those of releases that were compared with them.
 
-    `redacted` gives for each release the names of the reports that it had. What cannot be made anew stays away; why is
-    given, in sentences.
+    `redacted` gives for each release the names of the reports that it had; None, where an interruption has forgotten
+    them, stands for all. What cannot be made anew stays away; why is given, in sentences.
     """
     store = open_store(settings.store)
-    wanted = {number: {f"{dataset}/reports/{number}/{name}" for name in names} for number, names in redacted.items()}
+    wanted = {
+        number: {page_key(dataset, number), drift_key(dataset, number)}
+        if names is None
+        else {f"{dataset}/reports/{number}/{name}" for name in names}
+        for number, names in redacted.items()
+    }
     for number in release_numbers(store, dataset):
         if number in redacted or _was_compared(store, dataset, number, redacted):
             there = set(store.list(f"{dataset}/reports/{number}"))
@@ -36,7 +41,7 @@ def refresh_reports(settings: Settings, dataset: str, redacted: Mapping[int, Seq
     return faults
 
 
-def _was_compared(store: ObjectStore, dataset: str, number: int, redacted: Mapping[int, Sequence[str]]) -> bool:
+def _was_compared(store: ObjectStore, dataset: str, number: int, redacted: Collection[int]) -> bool:
     """Tell whether the kept drift of a release is measured from a redacted one."""
     drift = read_drift(store, dataset, number)
     names = {f"release {one}" for one in redacted}

@@ -56,13 +56,13 @@ def validated_inbox(
     return _kept(place, digest) or validate_inbox(rows(), name=name, digest=digest, docs=place)
 
 
-def forget_reports(docs: Path, name: str) -> int:
-    """Remove the reports on inputs called `name` below `docs`, which list ids; give how many there were."""
+def forget_reports(docs: Path, name: str) -> list[Path]:
+    """Remove the reports on inputs called `name` below `docs`, which list ids; give those that cannot be removed."""
     report = re.compile(re.escape(name) + "-[0-9a-f]{16}")
     found = [place for place in docs.iterdir() if report.fullmatch(place.name)] if docs.is_dir() else []
     for place in found:
         shutil.rmtree(place, ignore_errors=True)
-    return len(found)
+    return [place for place in found if place.exists()]
 
 
 def scan_all(

@@ -7,6 +7,7 @@ mark stays for good, and a run that meets one writes into another folder: nobody
 """
 
 import dataclasses
+from collections.abc import Collection
 
 from eqn.failpoints import reached
 from eqn.release.catalog import read_manifest, release_numbers
@@ -35,38 +36,39 @@ def collect(
     """
     grace = grace_hours * 3600
     needed = needed_folders(store, dataset)
-    removed = []
+    orphans = {}
     for folder in store.folders(f"{dataset}/files"):
         keys = list(store.list(files_key(dataset, folder)))
         if folder in needed or not keys:
             continue
         # What is written into a folder that is given up comes from a run that does not know it yet.
-        if not store.exists(collected_key(dataset, folder)) and _age_of_youngest(store, keys) < grace:
-            continue
-        if not dry_run and not give_up(store, dataset, folder):
-            continue
-        removed.append(Collected(dataset, folder, len(keys)))
-    if not dry_run:
-        store.sweep(dataset, older_than=grace)
-    return removed
+        if store.exists(collected_key(dataset, folder)) or _age_of_youngest(store, keys) >= grace:
+            orphans[folder] = Collected(dataset, folder, len(keys))
+    if dry_run:
+        return [*orphans.values()]
+    removed = give_up(store, dataset, orphans)
+    store.sweep(dataset, older_than=grace)
+    return [orphans[folder] for folder in removed]
 
 
-def give_up(store: ObjectStore, dataset: str, folder: str) -> bool:
-    """Mark a folder as given up and remove its files; False, and nothing is removed, where it is published or may be.
+def give_up(store: ObjectStore, dataset: str, folders: Collection[str]) -> list[str]:
+    """Mark folders as given up and remove their files, but for those that are published or may be; give the others.
 
     Raises:
         ArtifactRefused: a manifest cannot be read, so that nobody knows which files are published.
 
     """
-    store.put_if_absent(collected_key(dataset, folder), b"")
-    reached("collection.marked")
-    if folder in needed_folders(store, dataset):  # announced or published meanwhile
-        return False
-    reached("collection.looked-again")
-    for key in list(store.list(files_key(dataset, folder))):
-        store.delete(key)
-        reached("collection.deleted")
-    return True
+    for folder in folders:
+        store.put_if_absent(collected_key(dataset, folder), b"")
+        reached("collection.marked")
+    needed = needed_folders(store, dataset) if folders else set()
+    free = [folder for folder in folders if folder not in needed]  # the others were announced or published meanwhile
+    for folder in free:
+        reached("collection.looked-again")
+        for key in list(store.list(files_key(dataset, folder))):
+            store.delete(key)
+            reached("collection.deleted")
+    return free
 
 
 def _age_of_youngest(store: ObjectStore, keys: list[str]) -> float:

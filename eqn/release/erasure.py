@@ -11,6 +11,7 @@ list do no harm: each applies all records that it knows of, and of two manifests
 """
 
 import collections
+import contextlib
 import dataclasses
 import hashlib
 import itertools
@@ -47,7 +48,7 @@ _FOLDERS = 5
 """Folders that are tried for a redacted release."""
 _PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0, 4.0)
 """Seconds between the looks for commits under way."""
-_LEFTOVER_SECONDS = 600.0
+LEFTOVER_SECONDS = 600.0
 """Half-written files that are older are nobody's."""
 
 
@@ -64,6 +65,18 @@ class Affected:
     """Names of the inputs that they came from."""
     reports: tuple[str, ...] = ()
     """Names of its reports, which may show texts: removed with the rows."""
+
+    def after(self, earlier: "Affected | None") -> "Affected":
+        """Give what happened to the release in all, when `earlier` is what happened to it before."""
+        if earlier is None:
+            return self
+        return Affected(
+            self.release,
+            self.rows + earlier.rows,
+            max(self.files, earlier.files),
+            tuple(dict.fromkeys((*earlier.inputs, *self.inputs))),
+            tuple(dict.fromkeys((*earlier.reports, *self.reports))),
+        )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -152,34 +165,65 @@ def resume(store: ObjectStore, dataset: str) -> Erased:
     """Apply every record of `dataset` to every release; where that was done before, nothing changes.
 
     Raises:
+        UsageError: there is no such dataset.
         ArtifactRefused: a record cannot be read.
         StorageFull, StoreUnavailable: what was done until then stays.
 
     """
+    records = read_erasures(store, check_dataset_name(dataset))
+    if not records:
+        read_manifest(store, dataset)  # there must be a release
+        return Erased(0, (), (), (), ())
     done: dict[int, Affected] = {}
     folders: list[str] = []
+    looking = _Looking(store, dataset, list_of(records))
     for pause in (*_PAUSES, None):
         # In this order: whatever is announced later meets the record, whatever was before is a release by now.
-        records = read_erasures(store, check_dataset_name(dataset))
-        announced = open_commits(store, dataset) if records else []
-        looking = _Looking(store, dataset, list_of(records))
-        faults = []
-        for number in release_numbers(store, dataset) if records else ():
-            try:
-                affected = _redacted(store, dataset, number, records, looking)
-            except ArtifactRefused as error:
-                faults.append(error.what)
-                continue
-            if affected is not None:
-                done[number] = affected
-        if records and not faults:
-            folders += looking.unpublished(remove=True)
+        announced = _outdated_commits(store, dataset, len(records))
+        faults: list[str] = []
+        old: set[str] = set()
+        for number in release_numbers(store, dataset):
+            with _noted(faults):
+                affected, left = _redacted(store, dataset, number, records, looking)
+                old |= left
+                if affected is not None:
+                    done[number] = affected.after(done.get(number))
+        with _noted(faults):
+            give_up(store, dataset, sorted(old))
+            folders += [] if faults else looking.unpublished(remove=True)
         if not announced or pause is None:
             break
         time.sleep(pause)
-    store.sweep(dataset, older_than=_LEFTOVER_SECONDS)
+        known, records = records, read_erasures(store, dataset)
+        if records != known:
+            looking = _Looking(store, dataset, list_of(records))
+    store.sweep(dataset, older_than=LEFTOVER_SECONDS)
     releases = tuple(affected for _, affected in sorted(done.items()))
+    faults = [*dict.fromkeys(faults)]
     return Erased(len(records), releases, tuple(dict.fromkeys(folders)), tuple(faults), tuple(announced))
+
+
+@contextlib.contextmanager
+def _noted(faults: list[str]) -> Iterator[None]:
+    """Note what is damaged, and let the rest go on."""
+    try:
+        yield
+    except ArtifactRefused as error:
+        faults.append(error.what)
+
+
+def _outdated_commits(store: ObjectStore, dataset: str, newest: int) -> list[str]:
+    """Give the announcements of releases whose runs did not know of all erasures."""
+    outdated = []
+    for key in open_commits(store, dataset):
+        with contextlib.suppress(KeyError):  # settled just now
+            try:
+                erasures = Manifest.from_bytes(store.get(key), where=store.address(key)).erasures
+            except ArtifactRefused:
+                erasures = 0
+            if erasures < newest:
+                outdated.append(key)
+    return outdated
 
 
 def redacted_releases(store: ObjectStore, dataset: str) -> list[int]:
@@ -216,7 +260,7 @@ class _Looking:
         inputs = tuple(name for name, count in rows.items() if count)
         return Affected(manifest.release, rows.total(), files, inputs)
 
-    def unpublished(self, *, remove: bool = False) -> Iterator[str]:
+    def unpublished(self, *, remove: bool = False) -> list[str]:
         """Give the folders that nobody published from and that hold erased rows or files that cannot be read.
 
         With `remove` they are given up, and what is left in folders that were given up before goes as well.
@@ -226,12 +270,14 @@ class _Looking:
 
         """
         needed = needed_folders(self._store, self._dataset)
+        found = []
         for folder in list(self._store.folders(f"{self._dataset}/files")):
             if folder in needed:
                 continue
             marked = self._store.exists(collected_key(self._dataset, folder))
-            if self._in_folder(folder, any_file=marked) and (not remove or give_up(self._store, self._dataset, folder)):
-                yield folder
+            if self._in_folder(folder, any_file=marked):
+                found.append(folder)
+        return give_up(self._store, self._dataset, found) if remove else found
 
     def _in_file(self, manifest: Manifest, name: str) -> int:
         entry, key = manifest.files[name], f"{manifest.path}/{name}"
@@ -271,13 +317,14 @@ class _Looking:
 
 def _redacted(
     store: ObjectStore, dataset: str, number: int, records: Sequence[Erasure], looking: _Looking
-) -> Affected | None:
-    """Redact a release until it holds none of these rows; None where it held none.
+) -> tuple[Affected | None, set[str]]:
+    """Redact a release until it holds none of these rows; gives what was done, and its folders that must go.
 
     Raises:
         ArtifactRefused: a file of it is not as it was published.
 
     """
+    reports: dict[str, None] = {}
     for attempt in range(_FOLDERS):
         manifest = read_manifest(store, dataset, number)
         if manifest.erasures > len(records):
@@ -288,7 +335,7 @@ def _redacted(
             found = looking.at_release(manifest)
             if not found.rows:
                 break
-            found = dataclasses.replace(found, reports=_remove_reports(store, dataset, number))
+            reports |= _remove_reports(store, dataset, number)
             folder = _folder(store, manifest, len(records), attempt)
             commit_redaction(store, redact(store, manifest, folder, records))
         except (FolderUnusable, FilesCollected):
@@ -297,12 +344,11 @@ def _redacted(
             if read_manifest(store, dataset, number) == manifest:
                 raise
             continue  # a rival has redacted it, and its old files are gone
-        _remove_reports(store, dataset, number)  # those that were made meanwhile
+        reports |= _remove_reports(store, dataset, number)  # those that were made meanwhile
         _conclude(store, dataset, number)
         # A rival's manifest may be the one that counts.
-        for old in {manifest.folder, folder} - {read_manifest(store, dataset, number).folder}:
-            give_up(store, dataset, old)
-        return found
+        old = {manifest.folder, folder} - {read_manifest(store, dataset, number).folder}
+        return dataclasses.replace(found, reports=tuple(reports)), old
     else:
         raise StoreUnavailable(
             f"expected to write release {number} of {dataset!r} anew; {_FOLDERS} folders were unusable.",
@@ -310,7 +356,8 @@ def _redacted(
         )
     if manifest.redactions:
         _conclude(store, dataset, number)  # an erasure may have been interrupted before it did
-    return None
+    # A rival came first, and does not know which reports were removed here.
+    return Affected(number, 0, 0, (), tuple(reports)) if reports else None, set()
 
 
 def _require_record(store: ObjectStore, manifest: Manifest) -> None:
@@ -332,17 +379,20 @@ def _folder(store: ObjectStore, manifest: Manifest, erasure: int, attempt: int) 
 def _conclude(store: ObjectStore, dataset: str, number: int) -> None:
     """Let readers outside EQN see the newest manifest of a release, and take away what announced it."""
     while True:
-        erasure = read_manifest(store, dataset, number).erasures
+        manifest = read_manifest(store, dataset, number)
+        erasure = manifest.erasures
+        key = manifest_key(dataset, number, redaction=erasure)
+        store.put_if_absent(key, manifest.to_bytes())  # whoever restored a backup may have forgotten it
         # Also where it is there already: an interrupted erasure may have left another one.
-        store.put(manifest_key(dataset, number), store.get(manifest_key(dataset, number, redaction=erasure)))
+        store.put(manifest_key(dataset, number), store.get(key))
         if read_manifest(store, dataset, number).erasures == erasure:
             break
     settle_redactions(store, dataset, number, erasure=erasure)
 
 
-def _remove_reports(store: ObjectStore, dataset: str, number: int) -> tuple[str, ...]:
+def _remove_reports(store: ObjectStore, dataset: str, number: int) -> dict[str, None]:
     folder = f"{dataset}/reports/{number}"
     keys = list(store.list(folder))
     for key in keys:
         store.delete(key)
-    return tuple(key.removeprefix(f"{folder}/") for key in keys)
+    return dict.fromkeys(key.removeprefix(f"{folder}/") for key in keys)

@@ -16,7 +16,7 @@ from eqn import __version__
 from eqn.annotation.annotator import Annotator
 from eqn.annotation.engine import Engine, LocalEngine, Report
 from eqn.corpus.contract import VERSION
-from eqn.errors import StoreUnavailable
+from eqn.errors import EqnError, StoreUnavailable
 from eqn.failpoints import reached
 from eqn.records import ReleaseRef
 from eqn.release.card import dataset_card
@@ -24,7 +24,6 @@ from eqn.release.catalog import reference
 from eqn.release.collection import give_up
 from eqn.release.commit import (
     FilesCollected,
-    Outdated,
     commit,
     require_current,
     require_number,
@@ -32,6 +31,7 @@ from eqn.release.commit import (
     twin_or_last,
 )
 from eqn.release.croissant import croissant_json
+from eqn.release.erasures import newest_erasure
 from eqn.release.manifest import (
     CARD,
     CROISSANT,
@@ -80,7 +80,7 @@ def publish(
         return found(store, plan.published, expect=expect)
     commit_id = str(uuid.uuid4())
     after = plan.previous.release if plan.previous else 0
-    with _given_up_when_outdated(store, plan.dataset) as used:
+    with _given_up_when_outdated(store, plan) as used:
         for folder in itertools.islice(_folders(store, plan), _FOLDERS):
             twin, _ = twin_or_last(store, plan.dataset, plan.job, after=after, expect=expect)
             if twin is not None:
@@ -89,7 +89,7 @@ def publish(
             used.append(folder)
             key = files_key(plan.dataset, folder)
             # Where the folder is not to be used after all, the next one is.
-            with contextlib.suppress(FolderUnusable, FilesCollected):
+            with _unless_unusable(store, plan, folder):
                 written = _write(
                     store, plan, key, engine=engine or LocalEngine(annotator), quality=quality, report=report
                 )
@@ -116,14 +116,33 @@ def found(store: ObjectStore, published: Manifest, *, expect: int | None = None)
 
 
 @contextlib.contextmanager
-def _given_up_when_outdated(store: ObjectStore, dataset: str) -> Iterator[list[str]]:
-    """Give a list for the folders that are written to: where rows were erased meanwhile, all of them must go."""
+def _unless_unusable(store: ObjectStore, plan: Plan, folder: str) -> Iterator[None]:
+    """Go on after the block where the folder is not to be used after all."""
+    try:
+        yield
+    except FilesCollected:
+        pass
+    except FolderUnusable:
+        if plan.erasures:  # the files of a run that was killed may hold rows that were erased since
+            give_up(store, plan.dataset, [folder])
+
+
+@contextlib.contextmanager
+def _given_up_when_outdated(store: ObjectStore, plan: Plan) -> Iterator[list[str]]:
+    """Give a list for the folders that are written to: where rows were erased meanwhile, all of them must go.
+
+    However the run ends: whoever erased those rows may have looked before they were written. A run that is killed, or
+    whose store does not answer, leaves them to `eqn release erase --resume`.
+    """
     used: list[str] = []
     try:
         yield used
-    except Outdated:
-        for folder in used:
-            give_up(store, dataset, folder)
+    except StoreUnavailable:
+        raise
+    except Exception:
+        with contextlib.suppress(EqnError):  # what happened is told, not that no more could be done about it
+            if newest_erasure(store, plan.dataset) > plan.erasures:
+                give_up(store, plan.dataset, used)
         raise
 
 
@@ -133,6 +152,8 @@ def _folders(store: ObjectStore, plan: Plan) -> Iterator[str]:
         name = folder_name(plan.job, attempt)
         if not store.exists(collected_key(plan.dataset, name)):
             yield name
+        elif plan.erasures and any(True for _ in store.list(files_key(plan.dataset, name))):
+            give_up(store, plan.dataset, [name])  # a run that was killed wrote on after its folder was given up
 
 
 def _write(

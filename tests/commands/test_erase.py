@@ -135,10 +135,52 @@ def test_the_same_order_and_resume_find_nothing_left(eqn: Eqn, own: Path) -> Non
     assert [one.json()["record"] for one in (first, again, resumed)] == [1, 1, 1]
 
 
+def test_after_an_interruption_all_reports_are_made_anew(eqn: Eqn, own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody knows any more which there were."""
+    from eqn.release import erasure
+
+    conclude = erasure._conclude
+
+    def dies(store: Any, dataset: str, number: int) -> None:
+        if number == 2:
+            raise KeyboardInterrupt
+        conclude(store, dataset, number)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(erasure, "_conclude", dies)
+        assert eqn("release", "erase", "letters", "--id", "009", "--yes").code == 130
+    reports = own / "store/letters/reports/2"
+    assert not (reports / "index.html").exists()
+    assert eqn("release", "erase", "letters", "--resume").code == 0
+    assert "wow" in (reports / "index.html").read_text()
+    assert (reports / "drift.json").exists()
+    assert "so sad" not in "".join(path.read_text() for path in reports.iterdir())
+
+
+def test_a_commit_that_is_reconciled_is_redacted(eqn: Eqn, own: Path) -> None:
+    """Its run had read its inputs before the erasure: what became of it is told first."""
+    from eqn.release.catalog import read_manifest
+    from eqn.store.interface import open_store
+
+    store = open_store(str(own / "store"))
+    manifest = read_manifest(store, "letters", 2)
+    key = f"letters/commits/{manifest.folder}/2-{manifest.commit_id}.json"
+    store.put(key, manifest.to_bytes())
+    store.delete("letters/releases/2.json")
+    assert eqn("release", "erase", "letters", "--id", "009", "--yes").code == 7
+    done = eqn("release", "reconcile", "letters")
+
+    assert done.code == 0
+    assert "the erasures are applied to it" in done.out
+    assert "so sad" not in (own / "store/letters/reports/2/index.html").read_text()
+    assert eqn("release", "verify", "letters", "2").code == 0
+    assert eqn("release", "erase", "letters", "--resume", "--json").json()["releases"] == []
+
+
 def test_rows_are_named_in_a_file(eqn: Eqn, own: Path) -> None:
-    """An id on each line, or a text's digest."""
+    """An id on each line, or a text's digest; as a spreadsheet writes them, too."""
     names = own / "names.txt"
-    names.write_text(f"009\n\ntext-sha256:{hashlib.sha256(b'one').hexdigest()}\n")
+    names.write_bytes(f"\ufeff009\r\n\r\ntext-sha256:{hashlib.sha256(b'one').hexdigest()}\r\n".encode())
     done = eqn("release", "erase", "letters", "--from", names, "--yes", "--json").json()
 
     assert [(one["release"], one["rows"]) for one in done["releases"]] == [(1, 1), (2, 2)]
@@ -153,6 +195,7 @@ def test_rows_are_named_in_a_file(eqn: Eqn, own: Path) -> None:
         (["--text-sha256", "thank you", "--text-sha256", "ab"], "'ab' is no sha256"),
         (["--id", ""], "an id is empty"),
         (["--from", "nowhere.txt"], "nowhere.txt"),
+        (["--resume", "--store", "nowhere"], "there is none"),
     ],
 )
 def test_an_order_that_cannot_be_taken_is_refused(eqn: Eqn, own: Path, arguments: list[str], said: str) -> None:

@@ -62,6 +62,7 @@ def test_made_ids_count_on_over_erased_rows(tmp_path: Path) -> None:
         ("a.csv", b"id,text\n1,secret,more\n2,b\n", 1),
         ("a.csv", b'id,text\n1,b\n1,secret\n2,"secret\n', 2),
         ("a.csv", b"id,text\n1,\xff\nsecret,\xff\n,secret\n3,c\n", 2),
+        ("a.csv", b'id,text,x\n1,b,"\r",more\n2,secret,a\rb,more\n', 1),
         ("a.tsv", b"id\ttext\n1\tsecret\tmore\n2\tb\n", 1),
         ("a.jsonl", b'{"id": 1, "text": "secret"}\n{"id": 1, "text": "b"}\n{"id": 2, "text": 5, "x": ["secret"]}\n', 2),
     ],
@@ -75,6 +76,28 @@ def test_faulty_rows_are_known_by_their_fields(tmp_path: Path, name: str, conten
 
     assert scanned.quarantined[Reason.ERASED] == gone
     assert {number: row for number, row in rows.items() if row != erased(number)}.items() <= before.items()
+
+
+def test_a_repeated_row_is_known_by_a_text_with_a_lone_cr(tmp_path: Path) -> None:
+    """It is part of the field, and no end of a line."""
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"id,text\n1,a\rb\n1,a\rb\n")
+    _, before = read(path)
+    repeated = before[2]
+    assert isinstance(repeated, Quarantined)
+
+    assert listed(texts=("a\rb",)).records_of_refused("1", repeated.raw, repeated.reason) == [1]
+
+
+def test_fields_of_a_row_that_was_read_are_no_ids(tmp_path: Path) -> None:
+    """An erased id must not take rows of others that hold the same number somewhere else."""
+    path = tmp_path / "a.csv"
+    path.write_text("text,rating\n,5\nfine,5\n")
+    _, before = read(path)
+    scanned, rows = read(path, listed(ids=("5",)))
+
+    assert Reason.ERASED not in scanned.quarantined
+    assert rows == before
 
 
 _WORDS = strategies.sampled_from(["", "a", "b", "c", "a,b", 'q"', "0"])

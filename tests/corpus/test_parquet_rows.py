@@ -1,6 +1,7 @@
 """Promises of the Parquet reader."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from eqn.corpus.parquet_rows import open_parquet
 from eqn.corpus.reader import read_batches, scan
 from eqn.errors import DataRefused
 
+_NAMES = pa.dictionary(pa.int8(), pa.string())
+
 
 def _file(path: Path, table: pa.Table, **options: Any) -> InputFile:
     path = path / "x.parquet"
@@ -24,10 +27,9 @@ def _file(path: Path, table: pa.Table, **options: Any) -> InputFile:
 
 
 def test_other_columns_keep_type_and_values(tmp_path: Path) -> None:
-    """Numbers, times, nested values, dictionaries and nulls go on untouched, next to their own row."""
+    """Numbers, times, nested values and nulls go on untouched, next to their own row."""
     others = {
         "n": pa.array([1, None, 3, 4], pa.int8()),
-        "d": pa.array(["x", "y", None, "x"]).dictionary_encode(),
         "l": pa.array([[{"a": 1}], [], None, [{"a": None}]]),
         "t": pa.array([0, 1, 2, 3], pa.timestamp("us", "UTC")),
         "v": pa.array(["p", "q", "r", "s"], pa.string_view()),
@@ -38,11 +40,43 @@ def test_other_columns_keep_type_and_values(tmp_path: Path) -> None:
     (batch,) = read_batches(file, scanned, batch_rows=9)
     kept = pa.array([0, 2, 3])
     assert [column.name for column in scanned.columns] == ["t0", *others]
-    for name in ("t0", "n", "d", "l", "t"):
+    for name in ("t0", "n", "l", "t"):
         assert batch.table[name].type == table[name].type
         assert batch.table[name].to_pylist() == table[name].take(kept).to_pylist()
     assert batch.table["v"].to_pylist() == ["p", "r", "s"]
     assert batch.table["id"].to_pylist() == ["a", "c", "d"]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        _NAMES,
+        pa.list_(_NAMES),
+        pa.large_list(_NAMES),
+        pa.list_(_NAMES, 1),
+        pa.struct([("name", _NAMES), ("n", pa.int8())]),
+        pa.map_(pa.string(), _NAMES),
+        pa.list_(pa.struct([("name", pa.list_(_NAMES))])),
+    ],
+    ids=str,
+)
+def test_a_dictionary_keeps_no_value_of_another_row(tmp_path: Path, kind: pa.DataType) -> None:
+    """What stands in a row that is not taken must not go on in the dictionary of the others."""
+    column = pa.array(map(partial(_holding, kind), "xyx"), kind)
+    file = _file(tmp_path, pa.table({"id": list("abc"), "text": ["one", "", "three"], "d": column}))
+    (batch,) = read_batches(file, scan(file), batch_rows=9)
+    kept = batch.table["d"]
+    assert "dictionary" not in str(kept.type)
+    assert kept.to_pylist() == [column[0].as_py(), column[2].as_py()]
+
+
+def _holding(kind: pa.DataType, name: str) -> Any:
+    """Give a value of this type in which `name` stands."""
+    if pa.types.is_struct(kind):
+        return {field.name: 1 if field.name == "n" else _holding(field.type, name) for field in kind}
+    if pa.types.is_map(kind):
+        return [("k", name)]
+    return name if pa.types.is_dictionary(kind) else [_holding(kind.value_type, name)]
 
 
 def test_batches_run_over_row_groups_and_reading_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from eqn.annotation.annotator import Annotator
 from eqn.corpus.erased import ErasureList, digest_of
-from eqn.errors import ArtifactRefused, CommitUnknown, Conflict, StoreUnavailable
+from eqn.errors import ArtifactRefused, CommitUnknown, Conflict, StorageFull, StoreUnavailable, UsageError
 from eqn.records import ReleaseRef
 from eqn.release import erasure
 from eqn.release.catalog import read_manifest, release_numbers, verify
@@ -417,6 +417,79 @@ def test_a_run_that_read_its_inputs_before_stops(
     assert_gone(any_store)
 
 
+class _Fails:
+    """A store in which somebody erases at a moment, and whose run fails at the documents."""
+
+    def __init__(self, store: ObjectStore, moment: str, failure: Exception) -> None:
+        self._store, self._moment, self._failure = store, moment, failure
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def put_if_absent(self, key: str, content: bytes) -> bool:
+        if self._moment in key and not read_erasures(self._store, "letters"):
+            held = {part: self._store.get(part) for part in self._store.list(key.rpartition("/")[0])}
+            erase(self._store, "letters", WANTED, by="ann")
+            for part, found in held.items():  # as if the eraser had looked before they were written
+                self._store.put(part, found)
+        if "README" in key:
+            raise self._failure
+        return self._store.put_if_absent(key, content)
+
+
+_MOMENTS = pytest.mark.parametrize("moment", ["part-00000", "README"])
+"""Before the run has written such rows, so that its folder is not given up; and after."""
+
+
+@_MOMENTS
+def test_a_run_that_fails_after_an_erasure_leaves_nothing(
+    plan_for: PlanFor, annotator: Annotator, inbox: Path, any_store: ObjectStore, moment: str
+) -> None:
+    """Whatever it fails of: the eraser may have looked before the files were written."""
+    store: Any = _Fails(any_store, moment, StorageFull("no room"))
+    with pytest.raises(StorageFull):
+        publish(store, plan_for(inbox, store=any_store), annotator)
+    assert_gone(any_store)
+
+
+@_MOMENTS
+def test_files_of_a_run_that_could_not_look_go_with_the_next(
+    plan_for: PlanFor, annotator: Annotator, inbox: Path, any_store: ObjectStore, moment: str
+) -> None:
+    """It was killed, or its store had gone: the rerun meets its files and removes them."""
+    store: Any = _Fails(any_store, moment, StoreUnavailable("gone"))
+    with pytest.raises(StoreUnavailable):
+        publish(store, plan_for(inbox, store=any_store), annotator)
+    assert "comment 3" in everything(any_store)
+    assert publish(any_store, plan_for(inbox, store=any_store), annotator).rows == 20
+    assert_gone(any_store)
+
+
+def test_a_commit_that_knows_of_the_erasure_is_not_waited_for(
+    plan_for: PlanFor, annotator: Annotator, publish_files: Publish, inbox: Path, any_store: ObjectStore
+) -> None:
+    """Its rows are out already."""
+    publish_files(inbox, store=any_store)
+    erase(any_store, "letters", WANTED, by="ann")
+    told: list[erasure.Erased] = []
+
+    class Waits:
+        """A store in which somebody resumes when the second manifest is about to be written."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(any_store, name)
+
+        def put_if_absent(self, key: str, content: bytes) -> bool:
+            if "/releases/2" in key:
+                told.append(resume(any_store, "letters"))
+            return any_store.put_if_absent(key, content)
+
+    (inbox / "d.txt").write_text("hello\n")
+    store: Any = Waits()
+    assert publish(store, plan_for(inbox, store=any_store), annotator).number == 2
+    assert [one.open_commits for one in told] == [()]
+
+
 def test_a_commit_under_way_is_waited_for(
     plan_for: PlanFor, annotator: Annotator, inbox: Path, any_store: ObjectStore
 ) -> None:
@@ -599,6 +672,64 @@ def test_a_damaged_release_does_not_keep_the_others(publish_files: Publish, inbo
     store.put(part, content)
     assert [one.release for one in resume(store, "letters").releases] == [1]
     assert_gone(store, "comment 3")
+
+
+def test_a_damaged_manifest_does_not_hide_what_was_done(
+    publish_files: Publish, inbox: Path, store: DirectoryStore
+) -> None:
+    """Nobody knows which files it names, so old ones stay; it is named once."""
+    publish_files(inbox)
+    publish_files(inbox / "b.jsonl")
+    key = manifest_key("letters", 2)
+    content = store.get(key)
+    store.put(key, b"{")
+    done = erase(store, "letters", WANTED, by="ann")
+
+    assert [(one.release, one.rows) for one in done.releases] == [(1, 3)]
+    assert len(done.faults) == 1
+    with pytest.raises(ArtifactRefused, match="could be erased"):
+        done.require_complete("letters")
+    store.put(key, content)
+    assert [one.release for one in resume(store, "letters").releases] == [2]
+    assert_gone(store)
+
+
+def test_a_manifest_that_a_backup_lacks_is_written_anew(
+    publish_files: Publish, inbox: Path, store: DirectoryStore
+) -> None:
+    """Readers outside EQN see a copy of it under the release's own name."""
+    publish_files(inbox)
+    erase(store, "letters", WANTED, by="ann")
+    key = manifest_key("letters", 1, redaction=1)
+    content = store.get(key)
+    store.delete(key)
+    resume(store, "letters").require_complete("letters")
+    assert store.get(key) == content
+    assert_gone(store)
+
+
+def test_there_must_be_something_to_resume(publish_files: Publish, inbox: Path, store: DirectoryStore) -> None:
+    """A name with a slip is no dataset without erasures."""
+    publish_files(inbox)
+    assert resume(store, "letters").record == 0
+    with pytest.raises(UsageError, match="lettres"):
+        resume(store, "lettres")
+
+
+def test_values_of_erased_rows_leave_the_dictionary(
+    publish_files: Publish, tmp_path: Path, any_store: ObjectStore
+) -> None:
+    """A column of categories, as pandas writes it, names each of them once for the whole file."""
+    authors = pa.array(["jane doe", "x y", "x y"]).dictionary_encode()
+    pq.write_table(
+        pa.table({"id": ["p1", "p2", "p3"], "text": ["a", "b", "c"], "author": authors}), tmp_path / "a.parquet"
+    )
+    publish_files(tmp_path / "a.parquet", store=any_store)
+    assert b"jane doe" in b"".join(any_store.get(key) for key in any_store.list("letters/files"))
+    erase(any_store, "letters", listed(ids=("p1",)), by="ann")
+    left = b"".join(any_store.get(key) for key in any_store.list("letters/files"))
+    assert b"x y" in left
+    assert b"jane doe" not in left
 
 
 def test_a_record_that_cannot_be_read_stops_everything(

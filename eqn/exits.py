@@ -26,7 +26,7 @@ def ending(action: Callable[[], int]) -> int:
             sys.stdout.flush()  # here, where it can still be told that nobody reads, or that the disk is full
             return code
     except EqnError as error:
-        complain(str(error))
+        complain(_without_secrets(str(error)))
         if isinstance(error, StorageFull):
             _drop_output()
         return error.exit_code
@@ -64,6 +64,16 @@ def translated() -> Iterator[None]:
 def complain(message: str) -> None:
     """Write a message for a person to standard error; file names in it cannot give the terminal orders."""
     sys.stderr.write("".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in f"eqn: {message}\n"))
+
+
+def _without_secrets(message: str) -> str:
+    """Take out of a message what some library may have put into it; the second net, after not passing that on."""
+    try:
+        from eqn.settings import secrets_in_environment
+        from eqn.telemetry.redaction import without
+    except ModuleNotFoundError:  # as below
+        return message
+    return without(message, secrets_in_environment())
 
 
 def _presentable(trace: str) -> str:

@@ -31,6 +31,8 @@ STATE_FOLDER = ".eqn"
 _SECRET = re.compile("SECRET|PASSWORD|PASSWD|TOKEN|CREDENTIAL|API_KEY|AUTH_STRING|ACCESS_KEY")
 _PASSWORD = re.compile(r"(?:^|//)[^/@:\s]*:([^/@\s]+)@")
 """In an address: //user:password@host, or without the slashes at the very beginning."""
+_UNQUOTED_PASSWORD = re.compile(r"(?:^|//)[^/@:\s]*:([^/\s]\S*)@")
+"""The same where somebody has left / or @ in it as they are."""
 _SHORTEST_SECRET = 8
 """Shorter values, such as `none`, would blot out ordinary words."""
 
@@ -235,7 +237,8 @@ def load_metrics_token() -> SecretStr:
 def secrets_in_environment() -> tuple[str, ...]:
     """Give what must be kept out of sight: values of variables named like secrets, passwords in any address."""
     named = [value for name, value in os.environ.items() if _SECRET.search(name)]
-    inside = [found[1] for value in os.environ.values() for found in _PASSWORD.finditer(value)]
+    patterns = (_PASSWORD, _UNQUOTED_PASSWORD)
+    inside = [found[1] for value in os.environ.values() for pattern in patterns for found in pattern.finditer(value)]
     inside += [value.partition(":")[2] for value in named]
     found = dict.fromkeys([*named, *inside, *map(unquote, inside)])
     return tuple(value for value in found if len(value) >= _SHORTEST_SECRET)

@@ -25,6 +25,8 @@ KNOWN_BAD = ("torch", "2.5.1")
 """CVE-2025-32434: weights_only=True did not keep torch.load from running code."""
 _SECONDS_TO_ANSWER = 30
 _SECONDS = 1800
+_OVERLOOKED = "WARNING:pip_audit._service"
+"""How pip-audit says that it could make nothing of an advisory and left it out."""
 
 Advisories = dict[str, list[str]]
 """Sentences on each package with advisories."""
@@ -77,19 +79,30 @@ def _asked(pins: Mapping[str, str], feed: str) -> Advisories:
             *("--requirement", str(requirements), "--format", "json", "--output", str(report)),
         ]
         own = {name: value for name, value in os.environ.items() if not name.startswith("PIP_AUDIT_")}
-        done = subprocess.run(  # noqa: S603  our own command
-            command, env=own, capture_output=True, text=True, check=False, timeout=_SECONDS
-        )
+        try:
+            done = subprocess.run(  # noqa: S603  our own command
+                command, env=own, capture_output=True, text=True, check=False, timeout=_SECONDS
+            )
+        except subprocess.TimeoutExpired:
+            raise StoreUnavailable(
+                f"expected {feed} to answer on {len(pins)} packages within {_SECONDS // 60} minutes; it did not.",
+                todo="Run the same command again later. Nothing was found out.",
+            ) from None
         answers = _read(report)
     audited = {
         canonicalize_name(answer["name"]): answer for answer in answers if answer.get("version") and "vulns" in answer
     }
     missing = [f"{name}=={pins[name]}" for name in pins if audited.get(name, {}).get("version") != pins[name]]
     advisories = {name: _sentences(answer) for name, answer in audited.items() if answer["vulns"]}
-    if missing or (done.returncode != 0) != bool(advisories):
+    overlooked = [line for line in done.stderr.splitlines() if line.startswith(_OVERLOOKED)]
+    if missing or overlooked or (done.returncode != 0) != bool(advisories):
         raise StoreUnavailable(
-            f"expected {feed} to answer on {len(pins)} packages; it did on {len(pins) - len(missing)}.",
-            faults=[*done.stderr.strip().splitlines()[-1:], *missing[:5], *(["..."] if missing[5:] else [])],
+            f"expected {feed} to answer on {len(pins)} packages, in a form that is known; it did not.",
+            faults=[
+                *(overlooked or done.stderr.strip().splitlines()[-1:])[:5],
+                *missing[:5],
+                *(["..."] if missing[5:] else []),
+            ],
             todo="Run the same command again where the feed can be reached. Nothing was found out.",
         )
     return advisories

@@ -11,8 +11,8 @@ from packaging.utils import canonicalize_name
 from eqn.errors import UsageError
 
 LOCK = Path(__file__).parents[1] / "constraints.txt"
-BROUGHT_BY_PYTHON = frozenset({"pip", "setuptools"})
-"""What a new environment has before anything is installed: its version is Python's choice, not the lock's."""
+BROUGHT_BY_PYTHON = frozenset({"pip"})
+"""What a new environment has and nothing needs: its version is Python's choice, not the lock's."""
 _PIN = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)==([A-Za-z0-9][A-Za-z0-9._+!-]*)")
 
 
@@ -48,22 +48,30 @@ def installed() -> dict[str, Distribution]:
     return {canonicalize_name(found.metadata["Name"]): found for found in distributions()}
 
 
-def needed(root: str = "eqn") -> dict[str, str]:
-    """Give the version of every installed package that `root` needs, by its extras and theirs, directly or not."""
+def needed(root: str = "eqn") -> dict[str, str | None]:
+    """Give the version of every package that `root` needs, by its extras and theirs, directly or not.
+
+    It is None where the package is not installed; an extra of `root` may be left out, and its packages with it.
+    """
     known = installed()
     waiting = [(root, extra) for extra in (known[root].metadata.get_all("Provides-Extra") or ())]
     waiting.append((root, ""))
     seen = set(waiting)
+    absent = set()
     while waiting:
         name, extra = waiting.pop()
         for line in known[name].requires or ():
             requirement = Requirement(line)
             wanted = canonicalize_name(requirement.name)
-            if wanted in known and (not requirement.marker or requirement.marker.evaluate({"extra": extra})):
+            if requirement.marker and not requirement.marker.evaluate({"extra": extra}):
+                continue
+            if wanted in known:
                 new = {(wanted, each) for each in (*requirement.extras, "")} - seen
                 seen |= new
                 waiting += sorted(new)
-    return {name: known[name].version for name, _ in seen if name != root}
+            elif (name, bool(extra)) != (root, True):
+                absent.add(wanted)
+    return dict.fromkeys(absent) | {name: known[name].version for name, _ in seen if name != root}
 
 
 def deviations(pins: Mapping[str, str]) -> list[str]:
@@ -72,7 +80,9 @@ def deviations(pins: Mapping[str, str]) -> list[str]:
     for name, version in sorted(needed().items()):
         if name in BROUGHT_BY_PYTHON:
             continue
-        if name not in pins:
+        if version is None:
+            faults.append(f"{name} is needed, and not installed")
+        elif name not in pins:
             faults.append(f"{name} {version} is installed, and not in the lock")
         elif version.partition("+")[0] != pins[name].partition("+")[0]:
             faults.append(f"{name} {version} is installed, {pins[name]} is in the lock")

@@ -22,6 +22,7 @@ from bench.publishing.stand_in import StandIn
 from eqn.annotation.annotator import Annotator
 from eqn.annotation.shards import parquet_bytes
 from eqn.corpus.inputs import find_inputs
+from eqn.errors import UsageError
 from eqn.model.package import read_package
 from eqn.records import ModelRef
 from eqn.release.catalog import read_manifest
@@ -93,6 +94,8 @@ def measured(way: str, package: Path, file: Path, root: str, back_end: str) -> d
         spent = time.process_time() - started
         return {"seconds": seconds, "processor_seconds": spent, "peak_bytes": peak_memory(), "parts": ""}
     annotator, store = Annotator.load(package, back_end=back_end), open_store(root)
+    if any(True for _ in store.list("")):
+        raise UsageError(f"expected an empty place in {root}: what is written there is removed.", todo="Name another.")
     model = ModelRef(str(package), annotator.package.digest)
     plan = make_plan(store, "bench", find_inputs([str(file)]), model=model, annotator=annotator)
     Path("/proc/self/clear_refs").write_text("5", "ascii")  # the peak is counted from here on

@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 
 from eqn.errors import EqnError, StorageFull, StoreUnavailable, UsageError
 from eqn.settings import Settings, secrets_in_environment
-from eqn.telemetry.redaction import masked, presentable
+from eqn.store.s3_errors import without_user
+from eqn.telemetry.redaction import masked, presentable, without
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -98,7 +99,8 @@ def artifact_root(settings: Settings) -> str | None:
 
 def shown(text: str) -> str:
     """Give an address, or a text with addresses in it, as it may be printed: without passwords and other secrets."""
-    return masked(_PASSWORD.sub(r"\1:***@", text), secrets_in_environment())
+    secrets = secrets_in_environment()
+    return masked(_PASSWORD.sub(r"\1:***@", without(text, secrets)), secrets)
 
 
 @contextlib.contextmanager
@@ -147,7 +149,7 @@ def _scheme(address: str) -> str:
             make_url(address)
     except (ValueError, ArgumentError):
         raise UsageError(
-            f"expected MLflow's address as SCHEME://HOST:PORT, got {shown(address)!r}.",
+            f"expected MLflow's address as SCHEME://HOST:PORT, got {without_user(address)!r} (its user left out).",
             todo="Correct EQN_TRACKING_URI; in a password, / and @ and : are written as %2F, %40 and %3A.",
         ) from None
     return scheme

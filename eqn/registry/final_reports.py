@@ -6,10 +6,11 @@ Training's own report stands there as the metrics `test/...`; these tags tell of
 from datetime import UTC, datetime
 
 from eqn.errors import StoreUnavailable
-from eqn.registry.connection import connect, translated
+from eqn.registry.connection import connect, shown, translated
 from eqn.registry.database import is_absent
 from eqn.registry.versions import DIGEST
 from eqn.settings import Settings
+from eqn.telemetry.redaction import presentable
 
 EVALUATED_AT = "eqn.test_evaluated_at"
 """When it was last measured, in UTC."""
@@ -47,4 +48,4 @@ def note_evaluation(package_digest: str, corpus_digest: str, settings: Settings)
                 }
                 client.log_batch(run, tags=[RunTag(name, value) for name, value in tags.items()])
     except MlflowException as error:
-        raise StoreUnavailable(f"MLflow does not take it: {error}") from error
+        raise StoreUnavailable(f"MLflow does not take it: {shown(str(error))}") from presentable(error)

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 from eqn.errors import ArtifactRefused, UsageError
 from eqn.records import ModelRef
-from eqn.registry.connection import connect, transferring, translated
+from eqn.registry.connection import connect, shown, transferring, translated
 from eqn.registry.database import is_absent
 from eqn.registry.versions import DIGEST
 from eqn.settings import Settings
+from eqn.telemetry.redaction import presentable
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -171,9 +172,9 @@ def _artifacts(client: "MlflowClient", name: str, version: int, folder: Path, se
             )
     except (MlflowException, OSError) as error:
         raise ArtifactRefused(
-            f"the files of {name} version {version} cannot be read from MLflow: {error}",
+            f"the files of {name} version {version} cannot be read from MLflow: {shown(str(error))}",
             todo=_DELETE.format(version=version),
-        ) from error
+        ) from presentable(error)
     return Path(fetched)
 
 

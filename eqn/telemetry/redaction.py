@@ -27,11 +27,16 @@ _PATTERNS = (
 
 def masked(text: str, secrets: Sequence[str]) -> str:
     """Take `secrets`, and what looks like one, out of the beginning of a text; the rest of a huge one is left out."""
-    text = text[:_MOST]
-    for secret in sorted((secret for secret in secrets if secret), key=len, reverse=True):
-        text = text.replace(secret, MASK)
+    text = without(text[: _MOST + max(map(len, secrets), default=0)], secrets)[:_MOST]
     for pattern, replacement in _PATTERNS:
         text = pattern.sub(replacement, text)
+    return text
+
+
+def without(text: str, secrets: Sequence[str]) -> str:
+    """Take `secrets` out of a text, the longest ones first."""
+    for secret in sorted((secret for secret in secrets if secret), key=len, reverse=True):
+        text = text.replace(secret, MASK)
     return text
 
 

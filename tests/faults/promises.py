@@ -93,6 +93,8 @@ class Promises:
 
     def __init__(self) -> None:
         self.tried: dict[str, Tried] = {}
+        self.failed: set[str] = set()
+        """Tests that failed; of one whose process ended no more is known."""
 
     def trials_of(self, item: pytest.Item) -> Trials:
         """Give the counter of a test."""
@@ -119,18 +121,24 @@ class Promises:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take over what a test tried in a worker of pytest-xdist."""
+        if report.failed:
+            self.failed.add(report.nodeid)
         for name, tried in report.user_properties:
             if name == _PROPERTY:
                 self.tried[report.nodeid] = _tried(tried)
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Keep what was tried beside what earlier runs tried."""
-        if not self.tried or hasattr(session.config, "workerinput"):  # whoever directs the workers keeps it
+        if hasattr(session.config, "workerinput") or not (
+            self.tried or self.failed
+        ):  # who directs the workers keeps it
             return
         KEPT.parent.mkdir(exist_ok=True)
         with KEPT.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # `make test-stack` runs two at once
             kept = {tried.test: tried for tried in read(KEPT)} | self.tried
+            for test in (self.failed - self.tried.keys()) & kept.keys():
+                kept[test] = dataclasses.replace(kept[test], outcome="failed", reason="its process ended", trials=[])
             KEPT.write_text(json.dumps([dataclasses.asdict(tried) for tried in kept.values()], indent=1), "utf-8")
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:

@@ -81,6 +81,19 @@ def test_a_later_run_replaces_what_was_kept_of_a_test_and_no_other(
     assert lines(promises.read(promises.KEPT))[1] == ("3 reads", "2 tests passed")
 
 
+def test_a_test_that_ends_its_process_has_not_passed(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its worker can tell nothing; what an earlier run found must not stand."""
+    kept = pytester.path / "build" / "faults.json"
+    monkeypatch.setattr(promises, "KEPT", kept)
+    pytester.makeconftest(_REGISTERED)
+    for body, result in (("pass", "1 test passed"), ("os._exit(1)", "1 FAILED: test_sample.py::test_case")):
+        pytester.makepyfile(test_sample=f"import os, pytest\n\n@pytest.mark.promise(7)\ndef test_case():\n    {body}\n")
+        pytester.inline_run("-n", "1", "-p", "no:cacheprovider")
+        assert lines(promises.read(kept))[7][1] == result
+
+
 def test_every_row_has_its_promise() -> None:
     assert list(PROMISES) == list(range(1, 36))
 

@@ -6,10 +6,12 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from eqn.errors import UsageError
+from eqn.errors import StoreUnavailable, UsageError
+from infra import audit as auditing
 from infra.audit import FEED
 from infra.lock import LOCK, read_lock
 from tests.faults.promises import Trials
@@ -88,6 +90,25 @@ def test_one_answer_that_is_missing_fails(lock: Path, number: int) -> None:
 
     assert done.returncode == 5
     assert "answer on" in done.stderr
+
+
+@pytest.mark.parametrize("odd", [{"schema_version": "2.0.0"}, {"affected": None}], ids=["schema", "affected"])
+def test_an_advisory_that_nobody_understands_is_not_passed_over(lock: Path, odd: dict[str, Any]) -> None:
+    """pip-audit leaves it out and goes on."""
+    feed = Feed(KNOWN | {("pyyaml", "6.0.3"): "CVE-1"})
+    feed.odd = odd
+    with serving(feed) as address:
+        done = audit(lock, address)
+
+    assert done.returncode == 5
+    assert "in a form that is known" in done.stderr
+    assert "WARNING:pip_audit" in done.stderr
+
+
+def test_a_feed_that_is_too_slow_fails(monkeypatch: pytest.MonkeyPatch, lock: Path) -> None:
+    monkeypatch.setattr(auditing, "_SECONDS", 0)
+    with serving(Feed(KNOWN)) as address, pytest.raises(StoreUnavailable, match="within 0 minutes"):
+        auditing.audit(read_lock(lock), address)
 
 
 @pytest.mark.parametrize(

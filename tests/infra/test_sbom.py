@@ -7,7 +7,7 @@ import pytest
 from packaging.utils import canonicalize_name
 
 from eqn.errors import ArtifactRefused
-from infra import sbom
+from infra import lock, sbom
 from infra.lock import installed, read_lock
 from infra.sbom import write_sbom
 
@@ -62,6 +62,17 @@ def test_an_environment_that_deviates_is_refused(tmp_path: Path, monkeypatch: py
 
     assert [fault.split()[0] for fault in refused.value.faults] == ["boto3", "torch"]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_package_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless it comes with an extra of EQN, which may be left out."""
+    here = {name: found for name, found in installed().items() if name not in {"certifi", "ray"}}
+    monkeypatch.setattr(lock, "installed", lambda: here)
+
+    with pytest.raises(ArtifactRefused) as refused:
+        write_sbom(tmp_path / "sbom.cdx.json")
+
+    assert refused.value.faults == ("certifi is needed, and not installed",)
 
 
 def _components(path: Path) -> list[dict[str, str]]:

@@ -5,6 +5,7 @@ import shutil
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,23 @@ def test_files_changed_on_the_server_are_refused(
     with pytest.raises(ArtifactRefused):
         resolve("1", team)
     assert list(team.models.iterdir()) == []
+
+
+def test_files_that_are_gone_are_told_without_the_password(
+    team: Settings, package: PackageWriter, server: tuple[str, int, Path]
+) -> None:
+    """MLflow's own words repeat the address as it was given."""
+    address = server[0].replace("//", "//someone:s3cret-passw0rd@")
+    with_password = team.model_copy(update={"tracking_uri": address})
+    trained(with_password, package, weights=b"weights that go")
+    weights = [path for path in server[2].rglob("model.safetensors") if path.read_bytes() == b"weights that go"]
+    assert weights
+    for path in weights:
+        shutil.rmtree(path.parent)
+
+    with pytest.raises(ArtifactRefused, match="version 1 cannot be read") as refused:
+        resolve("1", with_password)
+    assert "s3cret" not in "".join(traceback.format_exception(refused.value))
 
 
 def test_a_server_that_stops_answering_is_reported(

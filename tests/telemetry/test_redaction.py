@@ -17,8 +17,10 @@ from eqn.telemetry.redaction import MASK, masked, presentable
         ("EQN_TRACKING_URI", "postgresql://someone:long%2Fenough-3@host/db", "long%2Fenough-3"),
         ("EQN_PUSHGATEWAY_URL", "http://:long-enough-4@host", "long-enough-4"),
         ("AWS_ENDPOINT_URL", "someone:long-enough-5@host", "long-enough-5"),
+        ("EQN_TRACKING_URI", "postgresql://someone:long/enough-6@host/db", "long/enough-6"),
+        ("EQN_TRACKING_URI", "http://someone:long@enough-7@host:x/", "long@enough-7"),
     ],
-    ids=range(6),  # pytest puts ids into the environment
+    ids=range(8),  # pytest puts ids into the environment
 )
 def test_secrets_are_known_by_their_variables(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str, kept_secret: str
@@ -29,6 +31,12 @@ def test_secrets_are_known_by_their_variables(
 
     assert kept_secret in secrets_in_environment()
     assert masked(f"a {kept_secret} b", secrets_in_environment()) == f"a {MASK} b"
+
+
+def test_a_secret_across_the_end_is_taken_out_whole() -> None:
+    """Of a huge text only the beginning is kept, and no beginning of a secret with it."""
+    for place in range(1_980, 2_010):
+        assert "long" not in masked("x" * place + "long-enough-8" + "y" * 100, ["long-enough-8"])
 
 
 def test_ordinary_addresses_and_short_words_are_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,6 +49,14 @@ def carried_type(kind: Any) -> Any:
     return {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}.get(kind, kind)
 
 
+def holds_dictionary(kind: Any) -> bool:
+    """Tell whether there is a dictionary in a type, at any depth."""
+    import pyarrow as pa
+
+    within = range(kind.num_fields)
+    return bool(pa.types.is_dictionary(kind)) or any(holds_dictionary(kind.field(place).type) for place in within)
+
+
 def _carried_nested(kind: Any) -> Any:
     import pyarrow as pa
 

@@ -14,7 +14,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
-from eqn.corpus.arrow_values import as_bytes, as_ids, broken_rows, carried_type, is_string
+from eqn.corpus.arrow_values import as_bytes, as_ids, broken_rows, carried_type, holds_dictionary, is_string
 from eqn.corpus.columns import Column, Wanted, carried, lay_out
 from eqn.corpus.contract import Reason
 from eqn.corpus.inputs import InputFile
@@ -161,7 +161,8 @@ class ParquetRows:
         for column in self.columns():
             with contextlib.suppress(pa.ArrowNotImplementedError):
                 pa.array([], column.type).take(pa.array([], pa.int64()))
-                continue
+                if not holds_dictionary(column.type):  # as in a list view, out of which Arrow casts none
+                    continue
             faults.append(f"the column {column.source!r} has the type {column.type}, which cannot be carried along")
         if faults:
             raise DataRefused(

@@ -70,6 +70,15 @@ def test_a_dictionary_keeps_no_value_of_another_row(tmp_path: Path, kind: pa.Dat
     assert kept.to_pylist() == [column[0].as_py(), column[2].as_py()]
 
 
+def test_a_dictionary_that_cannot_be_taken_apart_is_refused(tmp_path: Path) -> None:
+    """Arrow casts nothing in list views."""
+    column = pa.array([["x"], ["y"]], pa.list_view(_NAMES))
+    file = _file(tmp_path, pa.table({"text": ["one", "two"], "d": column}))
+    with pytest.raises(DataRefused) as refused:
+        scan(file)
+    assert "'d' has the type list_view<" in refused.value.faults[0]
+
+
 def _holding(kind: pa.DataType, name: str) -> Any:
     """Give a value of this type in which `name` stands."""
     if pa.types.is_struct(kind):

@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from eqn.corpus.erased import ErasureList
-from eqn.errors import ArtifactRefused, CommitUnknown, StoreUnavailable
+from eqn.errors import ArtifactRefused, CommitUnknown, StorageFull, StoreUnavailable
 from eqn.release.catalog import newest_redactions, not_as_published, read_manifest, release_numbers
 from eqn.release.collection import give_up, needed_folders
 from eqn.release.commit import FilesCollected, commit_redaction, open_commits, settle_redactions
@@ -46,9 +46,11 @@ from eqn.store.interface import ObjectStore
 
 _FOLDERS = 5
 """Folders that are tried for a redacted release."""
+_TOGETHER = 10
+"""Folders that are removed together: before that all manifests are read, until then their room is taken twice."""
 _PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0, 4.0)
 """Seconds between the looks for commits under way."""
-LEFTOVER_SECONDS = 600.0
+_LEFTOVER_SECONDS = 600.0
 """Half-written files that are older are nobody's."""
 
 
@@ -181,15 +183,9 @@ def resume(store: ObjectStore, dataset: str) -> Erased:
         # In this order: whatever is announced later meets the record, whatever was before is a release by now.
         announced = _outdated_commits(store, dataset, len(records))
         faults: list[str] = []
-        old: set[str] = set()
-        for number in release_numbers(store, dataset):
-            with _noted(faults):
-                affected, left = _redacted(store, dataset, number, records, looking)
-                old |= left
-                if affected is not None:
-                    done[number] = affected.after(done.get(number))
+        for number, affected in _redacted_releases(store, dataset, records, looking, faults):
+            done[number] = affected.after(done.get(number))
         with _noted(faults):
-            give_up(store, dataset, sorted(old))
             folders += [] if faults else looking.unpublished(remove=True)
         if not announced or pause is None:
             break
@@ -197,7 +193,7 @@ def resume(store: ObjectStore, dataset: str) -> Erased:
         known, records = records, read_erasures(store, dataset)
         if records != known:
             looking = _Looking(store, dataset, list_of(records))
-    store.sweep(dataset, older_than=LEFTOVER_SECONDS)
+    store.sweep(dataset, older_than=_LEFTOVER_SECONDS)
     releases = tuple(affected for _, affected in sorted(done.items()))
     faults = [*dict.fromkeys(faults)]
     return Erased(len(records), releases, tuple(dict.fromkeys(folders)), tuple(faults), tuple(announced))
@@ -313,6 +309,33 @@ class _Looking:
         found = [records for records in erased_in(content, name, self._erasures) if records]
         self.met.update(itertools.chain.from_iterable(found))
         return len(found)
+
+
+def _redacted_releases(
+    store: ObjectStore, dataset: str, records: Sequence[Erasure], looking: _Looking, faults: list[str]
+) -> Iterator[tuple[int, Affected]]:
+    """Redact every release and remove its old files; gives what was done, and notes what is damaged in `faults`."""
+    old: set[str] = set()
+
+    def remove() -> None:
+        with _noted(faults):
+            give_up(store, dataset, sorted(old))
+        old.clear()
+
+    for number in release_numbers(store, dataset):
+        affected = None
+        with _noted(faults):
+            try:
+                affected, left = _redacted(store, dataset, number, records, looking)
+            except StorageFull:
+                remove()  # room for the next attempt
+                raise
+            old |= left
+        if affected is not None:
+            yield number, affected
+        if len(old) >= _TOGETHER:
+            remove()
+    remove()
 
 
 def _redacted(

@@ -27,6 +27,7 @@ from eqn.release.erasures import read_erasures
 from eqn.release.manifest import Manifest, manifest_key
 from eqn.release.plan import Plan
 from eqn.release.publish import publish
+from eqn.release.redaction import redact
 from eqn.store.directory import DirectoryStore
 from eqn.store.interface import ObjectStore
 from eqn.store.memory import MemoryStore
@@ -775,3 +776,27 @@ def test_what_is_damaged_in_a_redacted_manifest_is_refused(
         with pytest.raises(ArtifactRefused):
             read_manifest(store, "letters")
     Manifest.from_bytes(content, where="here")
+
+
+def test_old_files_go_before_the_disk_is_full(
+    publish_files: Publish, inbox: Path, store: DirectoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where there is no room for the second release, the first one's old files are gone: the next attempt has it."""
+    publish_files(inbox)
+    (inbox / "d.txt").write_text("hello\n")
+    publish_files(inbox)
+    old = read_manifest(store, "letters", 1).path
+    second = iter([False, True])
+
+    def redacts(*arguments: Any) -> Manifest:
+        if next(second):
+            raise StorageFull("no room")
+        return redact(*arguments)
+
+    monkeypatch.setattr(erasure, "redact", redacts)
+    with pytest.raises(StorageFull):
+        erase(store, "letters", WANTED, by="ann")
+    assert list(store.list(old)) == []
+    monkeypatch.undo()
+    assert [one.release for one in resume(store, "letters").releases] == [2]
+    assert_gone(store)

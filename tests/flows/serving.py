@@ -81,6 +81,7 @@ def team_in(home: Path, **variables: str) -> Iterator[Team]:
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "PREFECT_SERVER_UI_ENABLED": "false",
             "PREFECT_WORKER_QUERY_SECONDS": "2",
+            "PREFECT_CLIENT_MAX_RETRIES": "10",  # the server's SQLite may be busy for a while: it answers 503
             "OMP_NUM_THREADS": "1",
             "DO_NOT_TRACK": "1",
         }

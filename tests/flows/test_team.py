@@ -270,11 +270,7 @@ def _family(parent: int) -> set[int]:
 
 
 def test_people_hear_of_failures_promotions_and_drift(team: Team, messages: tuple[Receiver, str]) -> None:
-    """Each is one message with what a person wants to know, whatever letters are in it; drift starts a retraining.
-
-    Prefect's server delivers at least once: where its database is busy, the same message, letter by letter, may come
-    again.
-    """
+    """Each is one message with what a person wants to know, whatever letters are in it; drift starts a retraining."""
     received, _ = messages
     drifted = DriftMeasure("anger", 'a "distance"\n', 0.4, 0.1)
     with team.client() as client:
@@ -295,16 +291,17 @@ def test_people_hear_of_failures_promotions_and_drift(team: Team, messages: tupl
         until(lambda: bool(_runs_of_retraining(client)), seconds=60)
         retraining = _runs_of_retraining(client)
 
-    (promotion,) = set(received.having("is champion now"))
-    (drift,) = set(received.having("drifted"))
-    (failure,) = set(received.having(name))
+    (promotion,) = received.having("is champion now")
+    (drift,) = received.having("drifted")
+    (failure,) = received.having(name)
     assert promotion == 'EQN: version 8 of eqn is champion now. It is <better> & "finer".'
     assert drift == (
         'EQN: release 3 of letters drifted. anger: a "distance"\n 0.400 from release 2, where 0.1 is the limit'
     )
     assert "validate is Failed" in failure
     assert "expected the splits train.tsv, dev.tsv and test.tsv" in failure
-    assert {run.parameters["dataset"] for run in retraining} == {"letters"}
+    (run,) = retraining
+    assert run.parameters["dataset"] == "letters"
 
 
 def _runs_of_retraining(client: SyncPrefectClient) -> list[FlowRun]:
